@@ -1,1 +1,23 @@
-"""tomolift.inflation."""
+"""tomolift.inflation: lift any 2D torch network or its weights to 3D, and check the result."""
+
+from ._in_channels import adapt_in_channels as adapt_in_channels
+from ._state_dict import inflate_state_dict as inflate_state_dict
+from ._state_dict import tensor_report as tensor_report
+from ._strategies import PAPER_ALPHAS as PAPER_ALPHAS
+from ._strategies import STRATEGY_NAMES as STRATEGY_NAMES
+from ._strategies import Average as Average
+from ._strategies import Center as Center
+from ._strategies import Negative as Negative
+from ._strategies import Random as Random
+from ._strategies import Scaling as Scaling
+from ._strategies import Strategy as Strategy
+from ._strategies import TapStrategy as TapStrategy
+from ._strategies import Triangular as Triangular
+from ._strategies import resolve_strategy as resolve_strategy
+from .errors import ContractError as ContractError
+from .errors import DepthCollapsedError as DepthCollapsedError
+from .errors import InflationError as InflationError
+from .errors import ShapeMismatchError as ShapeMismatchError
+from .errors import StrategyError as StrategyError
+from .errors import UnsupportedFunctionError as UnsupportedFunctionError
+from .errors import UnsupportedLayerError as UnsupportedLayerError

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from tomolift.inflation import (
+    Scaling,
+    ShapeMismatchError,
+    StrategyError,
+    UnsupportedLayerError,
+    inflate_state_dict,
+    tensor_report,
+)
+from torch import nn
+
+
+def pair() -> tuple[nn.Module, nn.Module]:
+    net2d = nn.Sequential(nn.Conv2d(3, 8, 7, bias=False), nn.BatchNorm2d(8), nn.Conv2d(8, 2, 1))
+    net3d = nn.Sequential(nn.Conv3d(3, 8, 7, bias=False), nn.BatchNorm3d(8), nn.Conv3d(8, 2, 1))
+    return net2d, net3d
+
+
+@pytest.mark.parametrize("strategy", ["zero", "average", "scaling", "triangular", "negative"])
+def test_the_depth_taps_of_every_filter_sum_to_the_2d_filter(strategy: str) -> None:
+    net2d, net3d = pair()
+    state = inflate_state_dict(net2d.state_dict(), like=net3d, strategy=strategy)
+    for name in ("0.weight", "2.weight"):
+        torch.testing.assert_close(state[name].sum(2), net2d.state_dict()[name])
+
+
+def test_tap_t_of_scaling_is_alpha_t_times_the_filter() -> None:
+    net2d, net3d = pair()
+    alphas = (0.05, 0.1, 0.15, 0.4, 0.15, 0.1, 0.05)
+    state = inflate_state_dict(net2d.state_dict(), like=net3d, strategy=Scaling(alphas={7: alphas}))
+    for tap, alpha in enumerate(alphas):
+        torch.testing.assert_close(
+            state["0.weight"][:, :, tap], alpha * net2d.state_dict()["0.weight"]
+        )
+
+
+def test_everything_but_filters_is_copied_bit_for_bit() -> None:
+    net2d, net3d = pair()
+    net2d(torch.randn(2, 3, 16, 16))
+    source = net2d.state_dict()
+    state = inflate_state_dict(source, like=net3d)
+    for name in state:
+        if name != "0.weight":
+            assert torch.equal(state[name].reshape(source[name].shape), source[name])
+    assert state["1.num_batches_tracked"].item() == 1
+
+
+def test_the_result_loads_strictly_and_shares_no_memory_with_either_side() -> None:
+    net2d, net3d = pair()
+    state = inflate_state_dict(net2d.state_dict(), like=net3d)
+    net3d.load_state_dict(state, strict=True)
+    pointers = {t.data_ptr() for t in state.values()}
+    others = [*net2d.state_dict().values(), *net3d.state_dict().values()]
+    assert pointers.isdisjoint({t.data_ptr() for t in others})
+
+
+def test_a_state_dict_does_for_like() -> None:
+    net2d, net3d = pair()
+    by_net = inflate_state_dict(net2d.state_dict(), like=net3d)
+    by_state = inflate_state_dict(net2d.state_dict(), like=net3d.state_dict())
+    assert all(torch.equal(by_net[name], by_state[name]) for name in by_net)
+
+
+def test_random_keeps_every_value_of_like() -> None:
+    net2d, net3d = pair()
+    state = inflate_state_dict(net2d.state_dict(), like=net3d, strategy="random")
+    assert all(torch.equal(state[name], tensor) for name, tensor in net3d.state_dict().items())
+
+
+def test_a_missing_num_batches_tracked_starts_at_zero() -> None:
+    net2d, net3d = pair()
+    source = {k: v for k, v in net2d.state_dict().items() if "num_batches" not in k}
+    assert inflate_state_dict(source, like=net3d)["1.num_batches_tracked"].item() == 0
+
+
+def test_the_result_has_the_dtype_of_like() -> None:
+    net2d, net3d = pair()
+    state = inflate_state_dict(net2d.double().state_dict(), like=net3d.to(torch.bfloat16))
+    assert state["0.weight"].dtype == state["2.bias"].dtype == torch.bfloat16
+
+
+def test_without_like_a_filter_gets_as_many_taps_as_it_is_high() -> None:
+    net2d, _ = pair()
+    state = inflate_state_dict(net2d.state_dict(), strategy="zero")
+    assert state["0.weight"].shape == (8, 3, 7, 7, 7)
+    assert state["2.weight"].shape == (2, 8, 1, 1, 1)
+
+
+def test_random_without_like_is_refused() -> None:
+    with pytest.raises(StrategyError, match="pass like=net3d"):
+        inflate_state_dict(pair()[0].state_dict(), strategy="random")
+
+
+def test_a_missing_tensor_is_named() -> None:
+    net2d, net3d = pair()
+    source = {k: v for k, v in net2d.state_dict().items() if k != "2.bias"}
+    with pytest.raises(ShapeMismatchError, match=r"lacks '2\.bias'"):
+        inflate_state_dict(source, like=net3d)
+
+
+def test_a_tensor_left_over_is_named() -> None:
+    net2d, net3d = pair()
+    source = OrderedDict(net2d.state_dict(), extra=torch.zeros(1))
+    with pytest.raises(ShapeMismatchError, match="first 'extra'"):
+        inflate_state_dict(source, like=net3d)
+
+
+def test_a_filter_that_is_no_2d_twin_is_named_with_both_shapes() -> None:
+    net2d, net3d = pair()
+    net3d[0] = nn.Conv3d(1, 8, 7, bias=False)  # type: ignore[operator]
+    with pytest.raises(ShapeMismatchError, match=r"\(8, 3, 7, 7\) in 2D and \(8, 1, 7, 7, 7\)"):
+        inflate_state_dict(net2d.state_dict(), like=net3d)
+
+
+def test_a_transposed_filter_is_refused_by_name() -> None:
+    net2d = nn.Sequential(nn.ConvTranspose2d(2, 2, 4, 2))
+    net3d = nn.Sequential(nn.ConvTranspose3d(2, 2, 4, 2))
+    with pytest.raises(UnsupportedLayerError, match=r"'0\.weight' belongs to a ConvTranspose3d"):
+        inflate_state_dict(net2d.state_dict(), like=net3d)
+
+
+def test_the_report_has_a_line_for_every_tensor() -> None:
+    net2d, net3d = pair()
+    source = net2d.state_dict()
+    lines = tensor_report(source, inflate_state_dict(source, like=net3d))
+    assert len(lines) == len(net3d.state_dict())
+    assert lines[0] == "0.weight: (8, 3, 7, 7) -> (8, 3, 7, 7, 7), depth taps sum to the 2D filter"
+    assert lines[1] == "1.weight: (8,) copied"
+
+
+def test_the_report_says_what_random_did_not_take_over() -> None:
+    net2d, net3d = pair()
+    source = net2d.state_dict()
+    lines = tensor_report(source, inflate_state_dict(source, like=net3d, strategy="random"))
+    assert lines[0].endswith("depth taps do not sum to the 2D filter")
+    assert "2.bias: (2,) not taken over" in lines
