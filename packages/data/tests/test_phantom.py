@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from tomolift.data._phantom import write_phantom
+from tomolift.data.errors import BadInput
 
 DEPTH = 70
 
@@ -190,14 +191,14 @@ def test_an_existing_empty_folder_is_filled(tmp_path):
 
 def test_a_folder_with_contents_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(FileExistsError, match=r"OUT_DIR .* is not an empty folder: name a new one"):
+    with pytest.raises(BadInput, match=r"is not an empty folder; name a new one"):
         write_phantom(tmp_path, cases=1, size=32, depth=16)
     assert file_bytes(tmp_path) == {"mine.txt": b"keep"}
 
 
 @pytest.mark.parametrize("argument", ["cases", "size", "depth", "seed"])
 def test_arguments_out_of_range_are_named(tmp_path, argument):
-    with pytest.raises(ValueError, match=rf"{argument} is -1, expected at least \d+: raise it"):
+    with pytest.raises(BadInput, match=rf"{argument}: is -1, expected at least \d+; raise it"):
         write_phantom(tmp_path / "new", **{argument: -1})
     assert list(tmp_path.iterdir()) == []
 

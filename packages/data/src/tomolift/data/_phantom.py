@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ._phantom_anatomy import draw_case
 from ._phantom_canvas import SLICE_UNITS, UNIT_MM, WIDTH_UNITS
+from .errors import BadInput
 
 SHORT_EVERY, SHORT_AT = 8, 3  # cases 3, 11, 19, ... have fewer than `depth` slices
 HEALTHY_EVERY, HEALTHY_AT = 8, 6  # cases 6, 14, 22, ... have no tumour
@@ -51,8 +52,7 @@ def write_phantom(
         `out_dir`.
 
     Raises:
-        ValueError: an argument is out of range.
-        FileExistsError: `out_dir` is a file or a folder that is not empty.
+        BadInput: an argument is out of range, or `out_dir` is a file or a folder that is not empty.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -67,10 +67,11 @@ def write_phantom(
         ("depth", depth, 8),
     ):
         if value < least:
-            raise ValueError(f"{name} is {value}, expected at least {least}: raise it")
+            problem = f"is {value}, expected at least {least}"
+            raise BadInput("E_ARGUMENT", name, problem, "raise it")
     target = Path(out_dir).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"OUT_DIR {out_dir} is not an empty folder: name a new one")
+        raise BadInput("E_ARGUMENT", out_dir, "is not an empty folder", "name a new one")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
