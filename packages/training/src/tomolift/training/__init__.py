@@ -1,1 +1,31 @@
-"""tomolift.training."""
+"""The 2D to 3D transfer experiment: arms, training, evaluation, report.
+
+Importing this package does not import torch; `reproduce` and `score` do, when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._arms import ARMS as ARMS
+from ._arms import Arm as Arm
+from ._config import ComparisonConfig as ComparisonConfig
+from ._config import Config as Config
+from ._config import DataConfig as DataConfig
+from ._config import TrainingConfig as TrainingConfig
+from ._config import load_profile as load_profile
+from .errors import CheckpointDamaged as CheckpointDamaged
+from .errors import ConfigError as ConfigError
+from .errors import NonFiniteLoss as NonFiniteLoss
+
+if TYPE_CHECKING:
+    from ._experiment import reproduce as reproduce
+    from ._metrics import Scores as Scores
+    from ._metrics import score as score
+
+_NEEDS_TORCH = {"reproduce": "._experiment", "Scores": "._metrics", "score": "._metrics"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEEDS_TORCH[name], __name__), name)

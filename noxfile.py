@@ -1,0 +1,165 @@
+"""Every task of the repository: `nox -l` lists them, `nox -s ci` is what guards main.
+
+Sessions that need torch share one environment, .nox/dev, made by the session `dev`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["ci"]
+nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "virtualenv"
+
+ROOT = Path(__file__).parent.resolve()
+PACKAGES = ("ops", "data", "models", "inflation", "training")
+DEV = ROOT / ".nox" / "dev"
+PYTHON = str(DEV / "bin" / "python")
+QUICK = {"PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+CONSTRAINTS = ("-c", str(ROOT / "constraints.txt"))
+
+RUNTIME = (
+    "torch", "numpy", "nibabel", "isal", "safetensors", "jaxtyping", "tyro", "rich", "matplotlib",
+    "pillow", "pooch",
+)  # fmt: skip
+BUILD = ("scikit-build-core", "pybind11", "cmake", "ninja", "hatchling", "editables", "build")
+CHECK = (
+    "pytest", "pytest-benchmark", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy",
+    "import-linter", "clang-format",
+)  # fmt: skip
+
+
+@nox.session
+def dev(session: nox.Session) -> None:
+    """Make the shared environment with all five packages in editable mode."""
+    stamp = DEV / "tomolift.stamp"
+    wanted = _fingerprint()
+    if stamp.exists() and stamp.read_text() == wanted:
+        session.log("up to date")
+        return
+    session.install(*CONSTRAINTS, *RUNTIME, *BUILD, *CHECK, env=QUICK)
+    editable = [word for name in PACKAGES for word in ("-e", f"packages/{name}")]
+    session.install("--no-deps", "--no-build-isolation", *editable, env=QUICK)
+    stamp.write_text(wanted)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def reproduce(session: nox.Session) -> None:
+    """Run the paper's experiment; arguments after -- go to `tomolift reproduce`."""
+    session.run(PYTHON, "-m", "tomolift.training", "reproduce", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def tests(session: nox.Session) -> None:
+    """Run every test; arguments after -- go to pytest."""
+    session.run(PYTHON, "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def lint(session: nox.Session) -> None:
+    """Check style of Python, C++ and CUDA."""
+    session.run(PYTHON, "-m", "ruff", "check", ".", external=True)
+    session.run(PYTHON, "-m", "ruff", "format", "--check", ".", external=True)
+    native = sorted(
+        str(path) for path in Path("csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"}
+    )
+    session.run(
+        str(DEV / "bin" / "clang-format"), "--dry-run", "--Werror", *native, external=True
+    )
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    sources = [f"packages/{name}/src" for name in PACKAGES]
+    session.run(PYTHON, "-m", "mypy", *sources, external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def imports(session: nox.Session) -> None:
+    """Check who imports whom: four leaves, one root."""
+    session.run(str(DEV / "bin" / "lint-imports"), external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def benchmark(session: nox.Session) -> None:
+    """Run the benchmarks; arguments after -- go to pytest."""
+    folders = sorted(str(path) for path in Path("packages").glob("*/benchmarks"))
+    options = ("-o", "python_files=bench_*.py", "--benchmark-group-by=group")
+    session.run(PYTHON, "-m", "pytest", *options, *folders, *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def sdist(session: nox.Session) -> None:
+    """Build sdist -> wheel of every package outside the checkout; use each wheel alone."""
+    scratch = Path(tempfile.mkdtemp(prefix="tomolift-sdist-"))
+    wheels = scratch / "wheels"
+    for name in PACKAGES:
+        built = scratch / "sdist" / name
+        session.run(
+            PYTHON, "-m", "build", "--sdist", "--outdir", str(built), f"packages/{name}",
+            "--no-isolation", external=True, silent=True,
+        )  # fmt: skip
+        archive = next(built.glob("*.tar.gz"))
+        session.run(
+            PYTHON, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir",
+            str(wheels), str(archive), external=True, silent=True,
+        )  # fmt: skip
+    for name in PACKAGES:
+        _use_alone(session, name, wheels, scratch)
+    shutil.rmtree(scratch)
+
+
+@nox.session(
+    venv_backend="none",
+    requires=["lint", "types", "imports", "tests", "cuda_compile", "sdist"],
+)
+def ci(session: nox.Session) -> None:
+    """What guards main: lint, types, imports, tests, cuda_compile, sdist."""
+    session.log("all green")
+
+
+def _use_alone(session: nox.Session, name: str, wheels: Path, scratch: Path) -> None:
+    """Install one wheel in a new environment and run its README's snippet there."""
+    environment = scratch / f"alone-{name}"
+    session.run(sys.executable, "-m", "virtualenv", "-q", str(environment), external=True)
+    python = str(environment / "bin" / "python")
+    session.run(
+        python, "-m", "pip", "install", "-q", *CONSTRAINTS, "--find-links", str(wheels),
+        f"tomolift-{name}", env=QUICK, external=True,
+    )  # fmt: skip
+    siblings = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
+    installed = session.run(python, "-c", siblings, external=True, silent=True)
+    found = {word for word in str(installed).split() if word.startswith("tomolift-")}
+    expected = {f"tomolift-{p}" for p in PACKAGES} if name == "training" else {f"tomolift-{name}"}
+    if found != expected:
+        session.error(f"tomolift-{name} alone pulls in {sorted(found - expected)}")
+    blocks = re.findall(r"```python\n(.*?)```", Path(f"packages/{name}/README.md").read_text(), re.S)
+    if not blocks:
+        session.error(f"packages/{name}/README.md has no python snippet")
+    snippet = scratch / f"snippet_{name}.py"
+    snippet.write_text("\n".join(blocks))
+    with session.chdir(scratch):
+        session.run(python, snippet.name, external=True)
+    shutil.rmtree(environment)
+
+
+def _fingerprint() -> str:
+    """A digest of everything the shared environment is made from."""
+    sources = [ROOT / "constraints.txt", ROOT / "noxfile.py"]
+    sources += [ROOT / "packages" / name / "pyproject.toml" for name in PACKAGES]
+    sources += [path for path in sorted((ROOT / "csrc").rglob("*")) if path.is_file()]
+    digest = hashlib.sha256(os.environ.get("TOMOLIFT_CUDA", "").encode())
+    for path in sources:
+        digest.update(str(path.relative_to(ROOT)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

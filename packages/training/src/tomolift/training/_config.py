@@ -1,0 +1,225 @@
+"""The experiment's configuration: frozen dataclasses, read from TOML profiles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from ._arms import ARMS, PAPER_ARMS
+from .errors import ConfigError
+
+PROFILES = ("quick", "hippocampus", "paper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which volumes, and how they become arrays (paper, section Data).
+
+    Attributes:
+        task: "phantom" writes the synthetic task first; "folder" reads an MSD task folder.
+        phantom_cases: volumes the phantom has, 4 or more.
+        depth: slices per cached volume.
+        short: "drop" leaves out volumes with fewer slices (the paper), "pad" fills them up with
+            ignored slices.
+        intensity: rescaling policy of tomolift.data, "minmax" in the paper.
+        zoom: linear magnification of the network's input (align_corners=True), in the plane for
+            2D arms and along all axes for 3D ones; labels stay on their own grid.
+        cases: a seeded subset of this many cases; 0 takes all.
+    """
+
+    task: str = "folder"
+    phantom_cases: int = 16
+    depth: int = 70
+    short: str = "drop"
+    intensity: str = "minmax"
+    zoom: float = 1.0
+    cases: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("data.task", self.task, ("phantom", "folder"))
+        _one_of("data.short", self.short, ("drop", "pad"))
+        _at_least("data.phantom_cases", self.phantom_cases, 4)
+        _at_least("data.depth", self.depth, 1)
+        _at_least("data.cases", self.cases, 0)
+        if not 0.25 <= self.zoom <= 8:
+            raise ConfigError(f"data.zoom = {self.zoom}: expected 0.25 to 8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How every arm is trained (paper, section Training; the defaults are the paper's).
+
+    Attributes:
+        epochs_2d: epochs of arm 2d.
+        epochs_3d: epochs of each 3D arm and of the continued 2D row.
+        batch_2d: slices per step.
+        batch_3d: volumes per step.
+        learning_rate: Adam's.
+        beta1: Adam's first moment decay.
+        beta2: Adam's second moment decay.
+        weight_decay: coupled (L2), on every parameter.
+        precision: "fp32" (paper), "bf16", or "auto": bf16 where the hardware has it.
+        depth_padding: "zeros" (paper) or "replicate", of the 3D convolutions.
+        depth_stride: 0 strides in depth as in the plane (paper); 1 never does.
+        source: "finetuned" inflates the fine-tuned 2D arm (paper), "pretrained" the 2D source.
+        threads: CPU threads; 0 takes torch's default.
+    """
+
+    epochs_2d: int = 30
+    epochs_3d: int = 30
+    batch_2d: int = 32
+    batch_3d: int = 2
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 1e-4
+    precision: str = "fp32"
+    depth_padding: str = "zeros"
+    depth_stride: int = 0
+    source: str = "finetuned"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
+        _one_of("training.depth_padding", self.depth_padding, ("zeros", "replicate"))
+        _one_of("training.source", self.source, ("finetuned", "pretrained"))
+        for name in ("epochs_2d", "epochs_3d", "batch_2d", "batch_3d"):
+            _at_least(f"training.{name}", getattr(self, name), 1)
+        for name in ("depth_stride", "threads", "weight_decay"):
+            _at_least(f"training.{name}", getattr(self, name), 0)
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(f"training.learning_rate = {self.learning_rate}: expected 0 to 1")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"training.{name} = {getattr(self, name)}: expected [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """What is compared.
+
+    Attributes:
+        arms: rows of the table, in order; see tomolift.training.ARMS.
+        split_folds: parts the cases are dealt into, by seed 0.
+        folds: how many of those folds are run, from fold 0.
+        seeds: how many seeds are run, from seed 0.
+    """
+
+    arms: tuple[str, ...] = PAPER_ARMS
+    split_folds: int = 5
+    folds: int = 1
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        for arm in self.arms:
+            _one_of("comparison.arms", arm, tuple(ARMS))
+        if not self.arms or len(set(self.arms)) != len(self.arms):
+            raise ConfigError(f"comparison.arms = {list(self.arms)}: expected each arm once")
+        _at_least("comparison.split_folds", self.split_folds, 2)
+        _at_least("comparison.seeds", self.seeds, 1)
+        if not 1 <= self.folds <= self.split_folds:
+            raise ConfigError(
+                f"comparison.folds = {self.folds}: expected 1 to {self.split_folds}, the folds "
+                "the cases are dealt into"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole experiment, as a profile states it.
+
+    Attributes:
+        name: the profile's name.
+        weights: "procedural", "imagenet" or the path of a 2D checkpoint.
+        data: which volumes.
+        training: how each arm is trained.
+        comparison: which arms, folds and seeds.
+    """
+
+    name: str
+    weights: str = ""
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as plain JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], *, origin: str) -> Config:
+        """The inverse of `to_json`; raises ConfigError naming `origin` and the key."""
+        return _build(cls, values, origin)
+
+
+def load_profile(profile: str) -> Config:
+    """Read a built-in profile or a TOML file.
+
+    Args:
+        profile: "quick", "hippocampus", "paper", or a path ending in .toml.
+
+    Raises:
+        ConfigError: unknown profile, unreadable file, unknown key or wrong value.
+
+    Example:
+        >>> load_profile("paper").training.epochs_3d
+        30
+    """
+    if profile in PROFILES:
+        resource = resources.files(__package__) / "profiles" / f"{profile}.toml"
+        return _build(Config, tomllib.loads(resource.read_text("utf-8")), f"profile {profile}")
+    path = Path(profile)
+    if path.suffix != ".toml":
+        raise ConfigError(
+            f"--profile {profile}: expected one of {', '.join(PROFILES)} or a file ending in .toml"
+        )
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --profile") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML ({error}); mend the file") from error
+    return _build(Config, {"name": path.stem, **values}, str(path))
+
+
+def _build(cls: type, values: dict[str, Any], origin: str) -> Any:
+    """Fill a dataclass from a mapping, section by section, refusing unknown keys and types."""
+    hints = get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(
+            f"{origin}: unknown key {unknown[0]!r}; expected some of {', '.join(hints)}"
+        )
+    arguments = {key: _convert(value, hints[key], key, origin) for key, value in values.items()}
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+def _convert(value: Any, hint: Any, key: str, origin: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, origin)  # type: ignore[arg-type]
+    if hint == tuple[str, ...] and isinstance(value, list):
+        if all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif hint is type(value):
+        return value
+    raise ConfigError(f"{origin}: {key} = {value!r}: expected {getattr(hint, '__name__', hint)}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} = {value!r}: expected one of {', '.join(allowed)}")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if value < least:
+        raise ConfigError(f"{name} = {value}: expected at least {least}")

@@ -1,0 +1,61 @@
+"""Evaluation: one confusion matrix a case, from the same fused loss that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tomolift import data
+
+from ._config import DataConfig
+from ._device import Compute
+from ._loss import loss_and_confusion
+
+
+def evaluate(
+    network: nn.Module,
+    cache: data.Cache,
+    cases: Sequence[str],
+    *,
+    spatial_dims: int,
+    config: DataConfig,
+    compute: Compute,
+) -> dict[str, Tensor]:
+    """Confusion matrices of whole cases, in the order of `cases`.
+
+    One case is one forward (a batch of several differs from single runs in its last bits); a 2D
+    network sees a case's slices as its batch, so both see exactly the same voxels.
+
+    Returns:
+        case -> int64 (classes, classes) on the CPU.
+    """
+    was_training = network.training
+    network.eval()
+    intensity = data.parse_intensity(config.intensity)
+    matrices: dict[str, Tensor] = {}
+    with torch.inference_mode():
+        for case in cases:
+            feed = cache.slices if spatial_dims == 2 else cache.volumes
+            batch = cache.depth if spatial_dims == 2 else 1
+            total = torch.zeros(cache.num_classes, cache.num_classes, dtype=torch.int64)
+            for images, labels in feed(
+                batch=batch,
+                cases=(case,),
+                shuffle=False,
+                intensity=intensity,
+                device=compute.device,
+            ):
+                _, confusion = loss_and_confusion(
+                    network,
+                    images,
+                    labels,
+                    zoom=config.zoom,
+                    compute=compute,
+                    ignore_label=cache.ignore_label,
+                )
+                total += confusion.cpu()
+            matrices[case] = total
+    network.train(was_training)
+    return matrices

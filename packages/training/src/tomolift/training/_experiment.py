@@ -1,0 +1,73 @@
+"""The comparison: every arm on every fold with every seed, then the report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from ._config import Config
+from ._prepare import Prepared, prepare
+from ._run import Run, RunResult, perform, read_result
+from ._say import Reporter
+from .report import Row, draw_progress, write_report
+
+
+def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> list[Row]:
+    """Run the paper's experiment, or what a profile makes of it, and write its report.
+
+    Finished runs, the cache and the split in `out` are reused; an interrupted run goes on from
+    its newest checkpoint.
+
+    Args:
+        config: the resolved configuration.
+        task_dir: the MSD task folder; None for the phantom.
+        out: receives cache, runs, report.json, report.md and figures.
+
+    Returns:
+        The rows of the table.
+
+    Raises:
+        ConfigError, data.BadInput, models.CheckpointError: one line naming file and cure.
+    """
+    with Reporter() as reporter:
+        prepared = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
+        runs = planned_runs(prepared)
+        reporter.expect(sum(run.epochs for run in runs))
+        results = _perform_all(runs, out, reporter)
+        rows = write_report(prepared, results, out)
+        reporter.say(f"report: {out / 'report.md'}")
+    return rows
+
+
+def planned_runs(prepared: Prepared) -> list[Run]:
+    """Every run of the comparison, arms in table order within a fold and seed."""
+    experiment = prepared.experiment
+    comparison = experiment.config.comparison
+    return [
+        Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed)
+        for seed in range(comparison.seeds)
+        for fold in range(comparison.folds)
+        for arm in comparison.arms
+    ]
+
+
+def _perform_all(runs: list[Run], out: Path, reporter: Reporter) -> list[RunResult]:
+    histories: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def on_epoch(run: Run, history: list[dict[str, Any]]) -> None:
+        reporter.epoch(run.name, history[-1])
+        histories[run.name] = history
+        draw_progress(histories, run.experiment.cache.label_names, out / "progress.png")
+
+    results = []
+    for run in runs:
+        finished = read_result(run)
+        if finished:
+            reporter.say(f"{run.name}: finished before, reused")
+            reporter.skip(run.epochs)
+        result = finished or perform(run, on_epoch=on_epoch)
+        histories[run.name] = result.history
+        results.append(result)
+    draw_progress(histories, runs[0].experiment.cache.label_names, out / "progress.png")
+    return results

@@ -1,0 +1,64 @@
+"""The loss that trains and evaluates: fused with the up-sampling of low-resolution logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tomolift import ops
+from tomolift.ops import reference
+
+from ._device import Compute
+
+
+def low_resolution_logits(
+    network: nn.Module, images: Tensor, *, zoom: float, compute: Compute
+) -> Tensor:
+    """Run a network to its output-stride-8 logits, magnifying its input first.
+
+    Args:
+        network: 2D or 3D.
+        images: float32 (N, 1, H, W) or (N, 1, D, H, W) in [0, 1].
+        zoom: linear magnification of every spatial axis, align_corners=True.
+        compute: device and precision.
+
+    Returns:
+        (N, classes, ...) logits at the network's output stride, in the autocast dtype.
+    """
+    if zoom != 1:
+        size = [round(length * zoom) for length in images.shape[2:]]
+        mode = "bilinear" if images.ndim == 4 else "trilinear"
+        images = F.interpolate(images, size=size, mode=mode, align_corners=True)
+    with compute.autocast():
+        logits: Tensor = network(images, full_resolution=False)
+    return logits
+
+
+def loss_and_confusion(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    zoom: float,
+    compute: Compute,
+    ignore_label: int,
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy summed over valid voxels, and the confusion matrix, at the labels' grid.
+
+    Returns:
+        loss: float32 scalar, the sum; divide by `confusion.sum()` for the mean.
+        confusion: int64 (classes, classes), rows truth.
+    """
+    logits = low_resolution_logits(network, images, zoom=zoom, compute=compute)
+    cross_entropy = fused_cross_entropy(logits.device)
+    return cross_entropy(logits, labels, ignore_index=ignore_label, reduction="sum")
+
+
+def fused_cross_entropy(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The native op on the CPU; on CUDA its plain-torch twin, until the op has CUDA kernels."""
+    if device.type == "cuda":
+        return reference.upsampled_cross_entropy
+    return ops.upsampled_cross_entropy

@@ -1,0 +1,3 @@
+"""The `tomolift` command."""
+
+from ._main import main as main

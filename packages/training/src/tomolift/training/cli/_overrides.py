@@ -1,0 +1,83 @@
+"""What the command line may change in a profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .._config import Config, load_profile
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overrides:
+    """Options of `reproduce` and `train`; what is left out stays as the profile says.
+
+    Attributes:
+        profile: quick (phantom), hippocampus (MSD Task04), paper (MSD Task07), or a .toml file.
+        data: MSD task folder (dataset.json, imagesTr, labelsTr).
+        weights: 2D source network: procedural, imagenet, or a checkpoint file.
+        arms: rows of the table, for example --arms 2d random average.
+        folds: how many of the folds to run.
+        seeds: how many seeds to run.
+        cases: a seeded subset of this many cases.
+        epochs: epochs of the 2D arm and of each 3D arm alike.
+        learning_rate: Adam's.
+        precision: auto, fp32 (the paper) or bf16.
+        depth_padding: zeros (the paper) or replicate.
+        source: what the 3D arms inflate: finetuned (the paper) or pretrained.
+        threads: CPU threads.
+    """
+
+    profile: str = "quick"
+    data: Path | None = None
+    weights: str | None = None
+    arms: tuple[str, ...] | None = None
+    folds: int | None = None
+    seeds: int | None = None
+    cases: int | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
+    precision: str | None = None
+    depth_padding: str | None = None
+    source: str | None = None
+    threads: int | None = None
+
+
+def resolve(overrides: Overrides) -> tuple[Config, Path | None]:
+    """The profile with the overrides applied, and the task folder (None for the phantom).
+
+    Raises:
+        ConfigError: a value outside its range, or data or weights missing.
+    """
+    config = load_profile(overrides.profile)
+    volumes = _given(cases=overrides.cases, task="folder" if overrides.data else None)
+    training = _given(
+        epochs_2d=overrides.epochs,
+        epochs_3d=overrides.epochs,
+        learning_rate=overrides.learning_rate,
+        precision=overrides.precision,
+        depth_padding=overrides.depth_padding,
+        source=overrides.source,
+        threads=overrides.threads,
+    )
+    comparison = _given(arms=overrides.arms, folds=overrides.folds, seeds=overrides.seeds)
+    config = replace(
+        config,
+        weights=overrides.weights or config.weights,
+        data=replace(config.data, **volumes),
+        training=replace(config.training, **training),
+        comparison=replace(config.comparison, **comparison),
+    )
+    if config.data.task == "phantom":
+        return config, None
+    if overrides.data is None:
+        raise ConfigError(f"--data is missing: profile {config.name} needs an MSD task folder")
+    if not config.weights:
+        raise ConfigError("--weights is missing: give a checkpoint, procedural or imagenet")
+    return config, overrides.data
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

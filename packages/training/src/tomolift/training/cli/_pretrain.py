@@ -1,0 +1,1 @@
+"""`tomolift pretrain`: the 2D source network by itself."""

@@ -1,0 +1,15 @@
+"""What training raises when the user's input is at fault."""
+
+from __future__ import annotations
+
+
+class ConfigError(ValueError):
+    """A profile, an argument or a combination of them cannot be run; one line with the cure."""
+
+
+class CheckpointDamaged(ValueError):
+    """A training checkpoint is truncated, altered or of another kind; one line with the cure."""
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message names run, epoch, step and cases."""

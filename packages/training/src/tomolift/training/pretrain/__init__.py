@@ -1,0 +1,3 @@
+"""The 2D source network."""
+
+from ._pictures import ProceduralPictures as ProceduralPictures

@@ -1,0 +1,85 @@
+"""The table in words: Markdown for report.md, columns for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from ._table import Row
+
+
+def markdown_table(rows: Sequence[Row], class_names: Sequence[str]) -> str:
+    """GitHub Markdown, one line a row."""
+    header = _header(class_names)
+    lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def console_table(rows: Sequence[Row], class_names: Sequence[str]) -> Table:
+    """The same columns for a terminal."""
+    table = Table(title="Table 1: the paper's figures beside ours")
+    for index, name in enumerate(_header(class_names)):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def remarks(rows: Sequence[Row], class_names: Sequence[str]) -> list[str]:
+    """What a reader must know before believing the table."""
+    floor = rows[0].scores
+    foreground = " and ".join(class_names[1:])
+    lines = [
+        f"Predicting background everywhere scores {floor.mean_iou_pooled:.4f} pooled and "
+        f"{floor.mean_iou_per_case:.4f} as a mean over cases: that is the floor, not zero. The "
+        f"paper's floor is 0.3325. Only the IoU of {foreground} says what was learned.",
+        "Mean IoU (pooled) is the mean over all classes, background included, of the IoU of one "
+        "confusion matrix summed over every voxel of the evaluation cases. Every figure is the "
+        "last epoch's; nothing was chosen on the evaluation cases.",
+    ]
+    for row in rows[2:]:
+        if row.collapsed:
+            lines.append(f"**{row.label} predicts only background**: it learned nothing.")
+    excluded = [
+        f"{name} in {count}" for name, count in zip(class_names, floor.excluded, strict=True)
+        if count
+    ]  # fmt: skip
+    if excluded:
+        lines.append(
+            "Cases without a class, left out of that class's per-case mean unless predicted: "
+            + ", ".join(excluded) + "."
+        )  # fmt: skip
+    return lines
+
+
+def _header(class_names: Sequence[str]) -> list[str]:
+    return [
+        "row",
+        "paper mean IoU",
+        "mean IoU (pooled)",
+        "mean IoU (per case)",
+        *(f"IoU {name}" for name in class_names),
+        *(f"Dice {name}" for name in class_names[1:]),
+        "epochs",
+        "s/epoch",
+    ]
+
+
+def _cells(row: Row) -> list[str]:
+    scores = row.scores
+    return [
+        row.label + (" (collapsed)" if row.collapsed else ""),
+        _number(row.paper_mean_iou),
+        _number(scores.mean_iou_pooled),
+        _number(scores.mean_iou_per_case),
+        *map(_number, scores.iou),
+        *map(_number, scores.dice[1:]),
+        str(row.epochs) if row.epochs else "-",
+        f"{row.seconds_per_epoch:.1f}" if row.epochs else "-",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
