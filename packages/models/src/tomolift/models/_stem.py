@@ -38,5 +38,15 @@ def convolve_stem(
     if x.shape[1] == convolution.in_channels:
         return convolution(x)
     folded = grey_weight(convolution.weight)
+    if _is_channels_last(convolution.weight):
+        # One channel is in either memory format; only its stride of 1 makes torch's convolution
+        # answer in channels_last. Measured on 2 x 70 x 96 x 96, bf16: stem and pool, forward and
+        # backward, 0.10 s instead of 0.26 s.
+        x = x.squeeze(1).unsqueeze(-1).movedim(-1, 1)
     result: Tensor = functional_call(convolution, {"weight": folded}, (x,))
     return result
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    layout = torch.channels_last if weight.ndim == 4 else torch.channels_last_3d
+    return weight.is_contiguous(memory_format=layout) and not weight.is_contiguous()
