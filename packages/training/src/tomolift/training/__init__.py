@@ -12,7 +12,8 @@ from ._config import ComparisonConfig as ComparisonConfig
 from ._config import Config as Config
 from ._config import DataConfig as DataConfig
 from ._config import TrainingConfig as TrainingConfig
-from ._config import load_profile as load_profile
+from ._profile import config_from_json as config_from_json
+from ._profile import load_profile as load_profile
 from .errors import CheckpointDamaged as CheckpointDamaged
 from .errors import ConfigError as ConfigError
 from .errors import NonFiniteLoss as NonFiniteLoss

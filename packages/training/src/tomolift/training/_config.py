@@ -1,19 +1,14 @@
-"""The experiment's configuration: frozen dataclasses, read from TOML profiles."""
+"""The experiment's configuration: frozen dataclasses that check their own ranges."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any
 
 from ._arms import ARMS, PAPER_ARMS
 from .errors import ConfigError
-
-PROFILES = ("quick", "hippocampus", "paper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,76 +138,14 @@ class Config:
 
     name: str
     weights: str = ""
-    data: DataConfig = DataConfig()
-    training: TrainingConfig = TrainingConfig()
-    comparison: ComparisonConfig = ComparisonConfig()
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], *, origin: str) -> Config:
-        """The inverse of `to_json`; raises ConfigError naming `origin` and the key."""
-        return _build(cls, values, origin)
-
-
-def load_profile(profile: str) -> Config:
-    """Read a built-in profile or a TOML file.
-
-    Args:
-        profile: "quick", "hippocampus", "paper", or a path ending in .toml.
-
-    Raises:
-        ConfigError: unknown profile, unreadable file, unknown key or wrong value.
-
-    Example:
-        >>> load_profile("paper").training.epochs_3d
-        30
-    """
-    if profile in PROFILES:
-        resource = resources.files(__package__) / "profiles" / f"{profile}.toml"
-        return _build(Config, tomllib.loads(resource.read_text("utf-8")), f"profile {profile}")
-    path = Path(profile)
-    if path.suffix != ".toml":
-        raise ConfigError(
-            f"--profile {profile}: expected one of {', '.join(PROFILES)} or a file ending in .toml"
-        )
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --profile") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({error}); mend the file") from error
-    return _build(Config, {"name": path.stem, **values}, str(path))
-
-
-def _build(cls: type, values: dict[str, Any], origin: str) -> Any:
-    """Fill a dataclass from a mapping, section by section, refusing unknown keys and types."""
-    hints = get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(
-            f"{origin}: unknown key {unknown[0]!r}; expected some of {', '.join(hints)}"
-        )
-    arguments = {key: _convert(value, hints[key], key, origin) for key, value in values.items()}
-    try:
-        return cls(**arguments)
-    except TypeError as error:
-        raise ConfigError(f"{origin}: {error}") from error
-
-
-def _convert(value: Any, hint: Any, key: str, origin: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(hint, value, origin)  # type: ignore[arg-type]
-    if hint == tuple[str, ...] and isinstance(value, list):
-        if all(isinstance(item, str) for item in value):
-            return tuple(value)
-    elif hint is float and type(value) in (int, float):
-        return float(value)
-    elif hint is type(value):
-        return value
-    raise ConfigError(f"{origin}: {key} = {value!r}: expected {getattr(hint, '__name__', hint)}")
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return values
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

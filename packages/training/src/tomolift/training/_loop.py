@@ -23,6 +23,9 @@ from ._loss import loss_and_confusion
 from ._metrics import score
 from .errors import NonFiniteLoss
 
+# A 3D checkpoint is 400 MB with Adam's state: short epochs do not each need one.
+CHECKPOINT_SECONDS = 30.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
@@ -64,7 +67,8 @@ def train(
     """Train a network in place, resuming from the newest checkpoint in `fit.folder`.
 
     Every epoch visits each slice or volume once, in an order that depends on (seed, epoch) alone,
-    then evaluates, writes metrics.jsonl and a checkpoint, and calls `on_epoch(history)`.
+    then evaluates, writes metrics.jsonl, calls `on_epoch(history)`, and writes a checkpoint where
+    the last one is older than CHECKPOINT_SECONDS.
 
     Returns:
         history: one record an epoch, the first one before any training.
@@ -116,6 +120,7 @@ def train(
         on_epoch(history)
 
     matrices: dict[str, Tensor] | None = None
+    saved = time.perf_counter()
     for epoch in range(position.epoch, fit.epochs):
         record = train_epoch(
             network,
@@ -128,14 +133,16 @@ def train(
         )
         matrices = judge(record)
         history = [*history, record]
-        save_checkpoint(
-            checkpoints,
-            network=network,
-            optimiser=optimiser,
-            position=Position(epoch + 1, history),
-            identity=fit.identity,
-        )
         write_lines(fit.folder / "metrics.jsonl", history)
+        if time.perf_counter() - saved >= CHECKPOINT_SECONDS:
+            save_checkpoint(
+                checkpoints,
+                network=network,
+                optimiser=optimiser,
+                position=Position(epoch + 1, history),
+                identity=fit.identity,
+            )
+            saved = time.perf_counter()
         on_epoch(history)
     if matrices is None:  # resumed after the last epoch, before its result was written
         matrices = judge({})

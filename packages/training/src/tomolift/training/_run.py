@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -213,6 +214,8 @@ def perform(run: Run, *, on_epoch: OnEpoch) -> RunResult:
             "matrices": {case: matrix.tolist() for case, matrix in matrices.items()},
         },
     )
+    # Finished: the checkpoints, 400 MB each for a 3D arm, have nothing left to resume.
+    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     return RunResult(run=run, history=history, matrices=matrices)
 
 

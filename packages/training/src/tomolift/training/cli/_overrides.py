@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .._config import Config, load_profile
+from .._config import Config
+from .._profile import load_profile
 from ..errors import ConfigError
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from .._config import Config
+from .._profile import config_from_json
 from ..errors import ConfigError
 from ._overrides import Overrides, resolve
 
@@ -45,7 +46,7 @@ def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
     path = run_dir / "run.json"
     try:
         stored = json.loads(path.read_text("utf-8"))
-        config = Config.from_json(stored["config"], origin=str(path))
+        config = config_from_json(stored["config"], origin=str(path))
         arm, fold, seed = stored["arm"], stored["fold"], stored["seed"]
         task_dir = Path(stored["task_dir"]) if stored["task_dir"] else None
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:

@@ -62,7 +62,9 @@ def training_batches(
 def validation_batches(source: PictureSource, config: PretrainConfig) -> Iterator[Batch]:
     """Yield the validation pictures whole, neighbours of equal size together."""
     available = source.count("validation")
-    count = config.validation if available is None else min(config.validation or available, available)
+    count = (
+        config.validation if available is None else min(config.validation or available, available)
+    )
     waiting: list[Picture] = []
     for picture in _one_ahead(lambda index: source.read("validation", index), range(count)):
         full = len(waiting) == config.batch

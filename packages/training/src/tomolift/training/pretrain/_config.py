@@ -49,7 +49,9 @@ class PretrainConfig:
         _at_least("crop", self.crop, 16)
         _at_least("weight_decay", self.weight_decay, 0)
         if not 0 < self.learning_rate < 1:
-            raise ConfigError(f"learning_rate = {self.learning_rate}: expected 0 to 1, both left out")
+            raise ConfigError(
+                f"learning_rate = {self.learning_rate}: expected 0 to 1, both left out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

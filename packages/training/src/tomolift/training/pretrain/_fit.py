@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-
 from tomolift.models import DilatedResNet18
 from tomolift.ops import iou, mean_iou, upsampled_cross_entropy
+from torch import Tensor, nn
 
 from .._device import Compute, choose_compute
 from ..errors import NonFiniteLoss
@@ -80,7 +79,9 @@ def fit(source: PictureSource, config: PretrainConfig, *, progress: Callable[[st
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     available = source.count("training")
-    pictures = config.pictures if available is None else min(config.pictures or available, available)
+    pictures = (
+        config.pictures if available is None else min(config.pictures or available, available)
+    )
     steps = config.epochs * math.ceil(pictures / config.batch)
     step, losses, best = 0, list[float](), (-1.0, 0, torch.empty(0), dict[str, Tensor]())
     for epoch in range(config.epochs):
@@ -149,7 +150,11 @@ def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
     warm = max(1, steps // 5)
     if step < warm:
         return config.learning_rate * (step + 1) / warm
-    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
+    return (
+        config.learning_rate
+        * 0.5
+        * (1.0 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
+    )
 
 
 def _loss(

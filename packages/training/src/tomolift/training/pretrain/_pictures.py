@@ -90,12 +90,14 @@ def draw_picture(rng: Generator, *, size: int = 72) -> Picture:
     return Picture(_photograph(image, rng), label)
 
 
-def _place(image: Plane, label: NDArray[np.uint8], entry: int, colourful: bool, rng: Generator) -> None:
+def _place(
+    image: Plane, label: NDArray[np.uint8], entry: int, colourful: bool, rng: Generator
+) -> None:
     """Draw one object over image (H, W, 3) and label (H, W), in place."""
     kind, size = OBJECT_CLASSES[entry], label.shape[0]
-    radius = kind.reach * rng.uniform(0.11, 0.23) * size
+    radius = kind.reach * rng.uniform(0.15, 0.27) * size
     row, column = rng.uniform(0.12 * size, 0.88 * size, 2)
-    turn, contrast = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.14, 0.42)
+    turn, contrast = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.18, 0.45)
 
     reach = 1.25 * radius + 2.0
     rows = slice(max(0, int(row - reach)), int(row + reach) + 1)
@@ -134,7 +136,7 @@ def _photograph(image: Plane, rng: Generator) -> NDArray[np.uint8]:
     """Blur, gain, noise and eight bits."""
     weight = np.float32(rng.uniform(0.0, 0.27))  # of either neighbour; 0.25 is a binomial blur
     gain, offset = rng.uniform(0.75, 1.15), rng.uniform(-0.08, 0.08)
-    noise = np.float32(rng.uniform(0.0, 0.06))
+    noise = np.float32(rng.uniform(0.0, 0.05))
     for axis in (0, 1):
         wide = np.concatenate(
             (image.take([0], axis), image, image.take([-1], axis)), axis=axis, dtype=np.float32
