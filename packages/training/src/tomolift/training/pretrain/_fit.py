@@ -69,12 +69,12 @@ def fit(source: PictureSource, config: PretrainConfig, *, progress: Callable[[st
     """
     started = time.monotonic()
     compute = choose_compute(config.precision)
-    network = DilatedResNet18(
+    initial = DilatedResNet18(
         len(source.class_names),
         spatial_dims=2,
         generator=torch.Generator().manual_seed(config.seed),
     )
-    network = compute.place(network, spatial_dims=2)
+    network = compute.place(initial, spatial_dims=2)
     optimiser = torch.optim.Adam(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )

@@ -9,12 +9,13 @@ which is enough for antialiasing and for the ignored border.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]
 Shape = Callable[[Plane, Plane, float, Generator], Plane]
 
 
