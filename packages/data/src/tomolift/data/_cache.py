@@ -1,0 +1,296 @@
+"""An open cache: lazy memory maps, case records, and the way to feeders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._case_info import CaseInfo
+from ._format import LABEL_DTYPE, CasePaths
+from ._intensity import DEFAULT_INTENSITY, Intensity, Rescale
+from ._manifest import CachedVolume, Manifest, check_sizes, read_case, read_manifest
+from ._maps import VolumeMaps
+from ._msd import IGNORE_LABEL, read_task
+from ._order import batches_of
+from ._sources import sources_of, what_changed
+from .errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+Batches = Iterator[tuple["torch.Tensor", "torch.Tensor"]]
+
+
+def open_cache(cache_dir: str | Path, *, task_dir: str | Path | None = None) -> Cache:
+    """Open a finished cache for reading; no voxel is read yet.
+
+    Args:
+        cache_dir: what :func:`build_cache` made.
+        task_dir: where given, the sources are compared (size, mtime, gzip trailer) and a change
+            is an error that says what changed.
+
+    Raises:
+        BadInput: E_CACHE (no cache, damaged, or a file of the wrong size) or E_CHANGED.
+
+    Example:
+        >>> cache = open_cache("cache")  # doctest: +SKIP
+        >>> cache.raw(cache.cases[0]).shape  # doctest: +SKIP
+        (70, 512, 512)
+    """
+    path = Path(cache_dir)
+    manifest = read_manifest(path)
+    for volume in manifest.volumes.values():
+        check_sizes(path, volume)
+    if task_dir is not None:
+        _compare_sources(path, manifest, Path(task_dir))
+    return Cache(path, manifest)
+
+
+class Cache:
+    """A cache of volumes of one depth; made by :func:`open_cache`, pickled as its path.
+
+    Attributes:
+        path: the cache folder.
+        cases: names in the order of ``dataset.json``.
+        depth: slices of every volume.
+        label_names: name of each class.
+        num_classes: how many classes, background included.
+        ignore_label: 255, the label of voxels that neither training nor evaluation may use.
+        fingerprint: hash of configuration, sources and outcome: equal caches, equal fingerprints.
+        dropped: cases with too few slices, with their depth.
+        failed: quarantined cases, with the reason.
+        task_name: as in ``dataset.json``.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.cases: tuple[str, ...] = tuple(manifest.volumes)
+        self.depth: int = manifest.configuration.depth
+        self.label_names: tuple[str, ...] = manifest.label_names
+        self.num_classes: int = len(manifest.label_names)
+        self.ignore_label: int = IGNORE_LABEL
+        self.fingerprint: str = manifest.fingerprint
+        self.dropped: Mapping[str, int] = manifest.dropped
+        self.failed: Mapping[str, str] = manifest.failed
+        self.task_name: str = manifest.task_name
+        self.configuration = manifest.configuration
+        self._volumes = manifest.volumes
+        self._infos: dict[str, CaseInfo] = {}
+        self._maps = VolumeMaps()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_cache, (str(self.path),)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __contains__(self, case: object) -> bool:
+        return case in self._volumes
+
+    def __getitem__(self, case: str) -> CaseInfo:
+        """Return geometry, statistics and label counts of ``case``: no voxel is read."""
+        if case not in self._infos:
+            volume = self._volume(case)
+            self._infos[case] = read_case(self.path, volume, num_classes=self.num_classes)
+        return self._infos[case]
+
+    def raw(self, case: str) -> npt.NDArray[Any]:
+        """Return the cached grey values (D, H, W), int16 or float32: a view of the map, O(1)."""
+        volume = self._volume(case)
+        return self._maps.view(CasePaths.of(self.path, case).image, volume.shape, volume.dtype)
+
+    def labels(self, case: str) -> npt.NDArray[np.uint8]:
+        """Return the labels (D, H, W), uint8: a view of the map; 255 is ignored."""
+        volume = self._volume(case)
+        return self._maps.view(CasePaths.of(self.path, case).label, volume.shape, LABEL_DTYPE)
+
+    def volume(
+        self, case: str, *, intensity: Intensity = DEFAULT_INTENSITY
+    ) -> npt.NDArray[np.float32]:
+        """Return a fresh float32 copy (D, H, W), rescaled by ``intensity``."""
+        raw, rescale = self.raw(case), self.rescale(case, intensity)
+        result = np.empty(raw.shape, np.float32)
+        for source, target in zip(raw, result, strict=True):
+            rescale.apply(source, target)
+        return result
+
+    def slice(
+        self, case: str, z: int, *, intensity: Intensity = DEFAULT_INTENSITY
+    ) -> npt.NDArray[np.float32]:
+        """Return a fresh float32 copy (H, W) of slice ``z``, rescaled by ``intensity``."""
+        if not 0 <= z < self.depth:
+            problem = f"is {z}, expected 0..{self.depth - 1}"
+            raise BadInput("E_ARGUMENT", "z", problem, "use a slice of the cached volume")
+        raw = self.raw(case)[z]
+        result = np.empty(raw.shape, np.float32)
+        self.rescale(case, intensity).apply(raw, result)
+        return result
+
+    def rescale(self, case: str, intensity: Intensity) -> Rescale:
+        """Return the map from cached values of ``case`` to network input."""
+        info = self[case]
+        rescale = intensity.rescale(info.statistics)
+        return rescale.in_stored_units(slope=info.slope, intercept=info.intercept)
+
+    def slice_order(
+        self,
+        batch: int = 32,
+        *,
+        cases: Sequence[str] | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: bool = True,
+    ) -> list[tuple[tuple[str, int], ...]]:
+        """Return the batches of (case, z) that :meth:`slices` yields: a pure function.
+
+        Slices that are all padding are left out. Unshuffled: cases as in ``cases``, z rising.
+        With ``world`` > 1 rank r gets batches r, r + world, ...; shuffled, a last round that
+        does not serve every rank is left out of that epoch.
+        """
+        items = [
+            (case, z) for case in self._selected(cases) for z in range(*self._volumes[case].valid)
+        ]
+        return batches_of(
+            items, batch=batch, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle
+        )
+
+    def volume_order(
+        self,
+        batch: int = 2,
+        *,
+        cases: Sequence[str] | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: bool = True,
+    ) -> list[tuple[str, ...]]:
+        """Return the batches of cases that :meth:`volumes` yields; see :meth:`slice_order`."""
+        return batches_of(
+            self._selected(cases),
+            batch=batch, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle,
+        )  # fmt: skip
+
+    def slices(
+        self,
+        batch: int = 32,
+        *,
+        cases: Sequence[str] | None = None,
+        channels: int = 1,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+        shuffle: bool = True,
+        intensity: Intensity = DEFAULT_INTENSITY,
+        device: str | torch.device = "cpu",
+        ring: int = 3,
+    ) -> Batches:
+        """Return an iterator of (images float32 (N, C, H, W), labels uint8 (N, H, W)).
+
+        The order is :meth:`slice_order`'s. Slices of different size in one batch are centred in
+        the largest; around them stand the volume's rescaled minimum and label 255. Channels are
+        equal and share memory (stride 0). A thread prefetches.
+
+        Args:
+            batch: slices in a batch; the last may be smaller.
+            cases: names to use; all by default.
+            channels: equal copies of the grey channel.
+            seed: with ``epoch`` it decides the order.
+            epoch: see ``seed``.
+            rank: which share of ``world`` shares; batches are dealt like cards.
+            world: number of ranks.
+            start: batches to skip, for resuming.
+            shuffle: False: cases as given, z rising.
+            intensity: policy.
+            device: where the tensors live; on CUDA, cached values are shipped from pinned
+                memory and rescaled there.
+            ring: buffers in the ring; a batch is valid until ``ring - 1`` more are drawn.
+                0 allocates every batch.
+
+        Raises:
+            BadInput: E_ARGUMENT.
+        """
+        order = self.slice_order(
+            batch, cases=cases, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle
+        )
+        blocks = [tuple((case, z, z + 1) for case, z in items) for items in order]
+        from ._feed import feed  # torch is imported by feeders only
+
+        return feed(
+            self, blocks, start=start, channels=channels, intensity=intensity, device=device,
+            ring=ring, flat=True,
+        )  # fmt: skip
+
+    def volumes(
+        self,
+        batch: int = 2,
+        *,
+        cases: Sequence[str] | None = None,
+        channels: int = 1,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+        shuffle: bool = True,
+        intensity: Intensity = DEFAULT_INTENSITY,
+        device: str | torch.device = "cpu",
+        ring: int = 3,
+    ) -> Batches:
+        """Return an iterator of (images float32 (N, C, D, H, W), labels uint8 (N, D, H, W)).
+
+        The order is :meth:`volume_order`'s; all else is as in :meth:`slices`.
+        """
+        order = self.volume_order(
+            batch, cases=cases, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle
+        )
+        blocks = [tuple((case, 0, self.depth) for case in items) for items in order]
+        from ._feed import feed  # torch is imported by feeders only
+
+        return feed(
+            self, blocks, start=start, channels=channels, intensity=intensity, device=device,
+            ring=ring,
+        )  # fmt: skip
+
+    def plane_shape(self, case: str) -> tuple[int, int]:
+        """Return (H, W) of ``case`` without reading its record."""
+        return self._volume(case).shape[1:]
+
+    def stored_dtype(self, case: str) -> str:
+        """Return ``<i2`` or ``<f4`` without reading the record of ``case``."""
+        return self._volume(case).dtype
+
+    def _selected(self, cases: Sequence[str] | None) -> tuple[str, ...]:
+        selected = self.cases if cases is None else tuple(cases)
+        for case in selected:
+            self._volume(case)
+        if not selected:
+            raise BadInput("E_ARGUMENT", "cases", "is empty", "name at least one case")
+        return selected
+
+    def _volume(self, case: str) -> CachedVolume:
+        if case not in self._volumes:
+            status = "dropped" if case in self.dropped else "unknown"
+            problem = f"{case!r} is {'quarantined' if case in self.failed else status}"
+            raise BadInput("E_ARGUMENT", self.path, problem, "use names of cache.cases")
+        return self._volumes[case]
+
+
+def _compare_sources(path: Path, manifest: Manifest, task_dir: Path) -> None:
+    task = read_task(task_dir)
+    known = {case.name: case for case in task.cases}
+    for name, entry in manifest.entries.items():
+        if name not in known:
+            problem = f"case {name} is no longer in {task_dir / 'dataset.json'}"
+            raise BadInput("E_CHANGED", path, problem, "build again")
+        now = {**entry, "sources": sources_of(task, known[name]), "classes": len(task.label_names)}
+        if changes := what_changed(entry, now):
+            raise BadInput("E_CHANGED", path, f"case {name}: {changes}", "build again")

@@ -1,0 +1,152 @@
+"""What a cache knows of a case without reading a voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._geometry import Geometry
+from ._statistics import Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class CaseInfo:
+    """Geometry, statistics and label counts of a cached volume.
+
+    Attributes:
+        case: its name.
+        shape: (D, H, W) of the cached volume.
+        affine: 4 x 4 float64, (x, y, z) = (w, h, d) of the cached volume to mm.
+        source_affine: 4 x 4 float64, (x, y, z) of the source file as stored to mm.
+        zooms_mm: voxel size along (D, H, W).
+        source_shape: (x, y, z) of the source file as stored.
+        source_dtype: the source's type, such as ``int16``.
+        permutation: the stored axis behind each of (x, y, z).
+        flips: whether each of (x, y, z) runs against its stored axis.
+        sform_code: the source's; ``qform_code`` likewise.
+        z0: slice of the whole (canonical) source that cached slice 0 is; negative where padded.
+        dtype: ``<i2`` or ``<f4``, of the cached grey values.
+        slope: real value = slope * cached value + ``intercept``.
+        encoding_error: largest difference between a source value and its cached encoding.
+        statistics: of the whole source volume before cropping, in real units.
+        pad_value: cached value of the padded slices: the volume's minimum.
+        label_counts: (D, classes) int64, voxels of each class in each slice.
+        ignored_per_slice: (D,) int64, voxels labelled 255.
+        foreground_lost: voxels of classes 1 and above that the crop cut off.
+    """
+
+    case: str
+    shape: tuple[int, int, int]
+    affine: npt.NDArray[np.float64]
+    source_affine: npt.NDArray[np.float64]
+    zooms_mm: tuple[float, float, float]
+    source_shape: tuple[int, int, int]
+    source_dtype: str
+    permutation: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    sform_code: int
+    qform_code: int
+    z0: int
+    dtype: str
+    slope: float
+    intercept: float
+    encoding_error: float
+    statistics: Statistics
+    pad_value: float
+    label_counts: npt.NDArray[np.int64]
+    ignored_per_slice: npt.NDArray[np.int64]
+    foreground_lost: int
+
+    @property
+    def minimum(self) -> float:
+        """Smallest grey value of the whole source volume."""
+        return self.statistics.minimum
+
+    @property
+    def maximum(self) -> float:
+        """Largest grey value of the whole source volume."""
+        return self.statistics.maximum
+
+    @property
+    def percentiles(self) -> Mapping[float, float]:
+        """Percent -> grey value of the whole source volume."""
+        return self.statistics.percentiles
+
+    @property
+    def geometry(self) -> Geometry:
+        """The way from the whole source array to (D, H, W), before cropping or padding."""
+        whole = self.affine.copy()
+        whole[:3, 3] -= self.affine[:3, 2] * self.z0
+        return Geometry(
+            affine=whole,
+            source_affine=self.source_affine,
+            source_shape=self.source_shape,
+            permutation=self.permutation,
+            flips=self.flips,
+            sform_code=self.sform_code,
+            qform_code=self.qform_code,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers and lists."""
+        content = dict(self.__dict__)
+        for key in ("affine", "source_affine", "label_counts", "ignored_per_slice"):
+            content[key] = content[key].tolist()
+        content["statistics"] = {
+            **self.statistics.__dict__,
+            "percentiles": {f"{p:g}": value for p, value in self.percentiles.items()},
+        }
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> CaseInfo:
+        """Return the inverse of :meth:`to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``content`` has not that form.
+        """
+        depth, height, width = (int(side) for side in content["shape"])
+        x, y, z = (int(side) for side in content["source_shape"])
+        zooms = [float(zoom) for zoom in content["zooms_mm"]]
+        order = [int(axis) for axis in content["permutation"]]
+        flips = [bool(flip) for flip in content["flips"]]
+        counts = np.array(content["label_counts"], np.int64)
+        ignored = np.array(content["ignored_per_slice"], np.int64)
+        if counts.ndim != 2 or len(counts) != depth or ignored.shape != (depth,):
+            raise ValueError("label counts do not match the depth")
+        if sorted(order) != [0, 1, 2]:
+            raise ValueError(f"permutation is {order}")
+        statistics = content["statistics"]
+        return cls(
+            case=str(content["case"]),
+            shape=(depth, height, width),
+            affine=np.array(content["affine"], np.float64).reshape(4, 4),
+            source_affine=np.array(content["source_affine"], np.float64).reshape(4, 4),
+            zooms_mm=(zooms[0], zooms[1], zooms[2]),
+            source_shape=(x, y, z),
+            source_dtype=str(content["source_dtype"]),
+            permutation=(order[0], order[1], order[2]),
+            flips=(flips[0], flips[1], flips[2]),
+            sform_code=int(content["sform_code"]),
+            qform_code=int(content["qform_code"]),
+            z0=int(content["z0"]),
+            dtype=str(content["dtype"]),
+            slope=float(content["slope"]),
+            intercept=float(content["intercept"]),
+            encoding_error=float(content["encoding_error"]),
+            statistics=Statistics(
+                minimum=float(statistics["minimum"]),
+                maximum=float(statistics["maximum"]),
+                mean=float(statistics["mean"]),
+                std=float(statistics["std"]),
+                percentiles={float(p): float(v) for p, v in statistics["percentiles"].items()},
+            ),
+            pad_value=float(content["pad_value"]),
+            label_counts=counts,
+            ignored_per_slice=ignored,
+            foreground_lost=int(content["foreground_lost"]),
+        )

@@ -1,0 +1,166 @@
+"""All writing of this package: temporary file, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._format import NPY_HEADER_BYTES, npy_bytes, npy_header
+
+_TEMPORARY = re.compile(r".+\.(?P<host>[^.]*)\.(?P<pid>[0-9]+)\.[0-9a-f]{8}\.tmp")
+
+
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` and its parents, durably."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path`` so that every reader, even after a power cut, sees all or none."""
+    temporary = temporary_path(path.parent, path.name)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        publish(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    """Append ``line`` in one write and wait until it is on disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        if file.write(line) != len(line):
+            raise OSError(f"{path}: the disk took only part of a journal line")
+        os.fsync(descriptor)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a finished, synced file to its place, durably."""
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there, durably."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder where it is there and empty."""
+    with contextlib.suppress(FileNotFoundError):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_path(folder: Path, name: str) -> Path:
+    """Return a fresh name that tells which process of which machine owns it."""
+    host = socket.gethostname().partition(".")[0]
+    return folder / f"{name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that are no more."""
+    host = socket.gethostname().partition(".")[0]
+    for path in folder.glob("*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and match["host"] == host and not Path("/proc", match["pid"]).exists():
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an advisory lock: a courtesy that saves work, correctness comes from the renames."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class VolumeFile:
+    """A ``.npy`` volume under a temporary name, filled slice by slice.
+
+    Its whole size is allocated first: a full disk is an OSError here, never a SIGBUS later.
+    """
+
+    def __init__(self, temporary: Path, shape: tuple[int, int, int], dtype: str) -> None:
+        self.path = temporary
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._slice_bytes = shape[1] * shape[2] * self.dtype.itemsize
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._descriptor = os.open(temporary, flags, 0o644)
+        try:
+            os.posix_fallocate(self._descriptor, 0, npy_bytes(shape, dtype))
+            self._write(memoryview(npy_header(shape, dtype)), 0)
+        except BaseException:
+            self.discard()
+            raise
+
+    def write_slice(self, index: int, values: npt.NDArray[Any]) -> None:
+        """Write slice ``index`` (H, W); ``values`` have the file's dtype."""
+        data = np.ascontiguousarray(values, self.dtype).view(np.uint8).reshape(-1)
+        self._write(data.data, NPY_HEADER_BYTES + index * self._slice_bytes)
+
+    def read_slice(self, index: int) -> npt.NDArray[Any]:
+        """Return slice ``index`` (H, W) as it stands in the file."""
+        data = os.pread(
+            self._descriptor, self._slice_bytes, NPY_HEADER_BYTES + index * self._slice_bytes
+        )
+        return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
+
+    def shared_map(self) -> npt.NDArray[Any]:
+        """Return the voxels (D, H, W) as a map: for planes that cross every slice."""
+        shared = mmap.mmap(self._descriptor, npy_bytes(self.shape, self.dtype.str))
+        return np.frombuffer(shared, self.dtype, offset=NPY_HEADER_BYTES).reshape(self.shape)
+
+    def publish(self, path: Path) -> None:
+        """Sync, close and rename the file to its place."""
+        os.fsync(self._descriptor)
+        self._close()
+        publish(self.path, path)
+
+    def discard(self) -> None:
+        """Close and remove the file where it has not been published."""
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        while data:
+            done = os.pwrite(self._descriptor, data, offset)
+            data, offset = data[done:], offset + done
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,109 @@
+"""The layout of a cache folder: names, canonical JSON, checksums and the ``.npy`` header.
+
+::
+
+    CACHE/CACHE.json                 manifest, written last by rename
+    CACHE/journal.jsonl              one line per finished, dropped or failed volume
+    CACHE/volumes/<case>.image.npy   int16 or float32 little-endian (D, H, W), C order
+    CACHE/volumes/<case>.label.npy   uint8 (D, H, W), C order
+    CACHE/volumes/<case>.json        geometry, statistics, label counts, checksums
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from isal import isal_zlib
+
+from ._depth import Short
+from ._geometry import Axes
+from .errors import BadInput
+
+FORMAT = "tomolift-cache"
+VERSION = 1
+MANIFEST = "CACHE.json"
+JOURNAL = "journal.jsonl"
+NPY_HEADER_BYTES = 4096  # one page, so that voxels start on a page of the map
+IMAGE_DTYPES = ("<i2", "<f4")
+LABEL_DTYPE = "|u1"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a build depends on beside its sources."""
+
+    depth: int = 70
+    short: Short = "drop"
+    axes: Axes = "canonical"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.depth, int) and 1 <= self.depth <= 4096):
+            raise BadInput("E_ARGUMENT", "depth", f"is {self.depth}, expected 1..4096", "use 70")
+        if self.short not in ("drop", "pad"):
+            raise BadInput("E_ARGUMENT", "short", f"is {self.short!r}", "use drop or pad")
+        if self.axes not in ("canonical", "stored"):
+            raise BadInput("E_ARGUMENT", "axes", f"is {self.axes!r}", "use canonical or stored")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dict."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CasePaths:
+    """The three files of a case in a cache."""
+
+    image: Path
+    label: Path
+    record: Path
+
+    @classmethod
+    def of(cls, cache_dir: Path, case: str) -> CasePaths:
+        """Return where the files of ``case`` lie."""
+        volumes = cache_dir / "volumes"
+        return cls(
+            volumes / f"{case}.image.npy", volumes / f"{case}.label.npy", volumes / f"{case}.json"
+        )
+
+
+def canonical_json(content: object) -> bytes:
+    """Return the one encoding of ``content``: sorted keys, no spaces, ASCII, never NaN."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def crc32(data: bytes | bytearray | memoryview, start: int = 0) -> int:
+    """Return zlib's CRC32 (isal computes it several times faster)."""
+    return int(isal_zlib.crc32(data, start))
+
+
+def signed(content: dict[str, Any]) -> dict[str, Any]:
+    """Return ``content`` with a CRC32 over the canonical JSON of all its other keys."""
+    rest = {key: value for key, value in content.items() if key != "crc32"}
+    return {**rest, "crc32": crc32(canonical_json(rest))}
+
+
+def is_signed(content: object) -> bool:
+    """Return whether ``content`` carries the right CRC32."""
+    if not isinstance(content, dict):
+        return False
+    try:
+        return bool(content.get("crc32") == signed(content)["crc32"])
+    except ValueError:  # NaN or infinity, which canonical JSON never holds
+        return False
+
+
+def npy_header(shape: tuple[int, int, int], dtype: str) -> bytes:
+    """Return a version 1.0 ``.npy`` header padded to 4096 bytes, which ``numpy.load`` reads."""
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode("ascii")
+    room = NPY_HEADER_BYTES - 10
+    return b"\x93NUMPY\x01\x00" + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n"
+
+
+def npy_bytes(shape: tuple[int, int, int], dtype: str) -> int:
+    """Return the size of a cached volume file."""
+    return NPY_HEADER_BYTES + shape[0] * shape[1] * shape[2] * np.dtype(dtype).itemsize

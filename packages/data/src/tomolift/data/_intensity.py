@@ -1,0 +1,147 @@
+"""How stored grey values become network input: policies chosen on reading, never on building.
+
+Every policy is ``(x - shift) * gain``, clipped to [0, 1] or not, with statistics of the whole
+source volume before any cropping, so that training and prediction agree.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ._statistics import PERCENTILES, Statistics
+from .errors import BadInput
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """``(x - shift) * gain`` in float32, clipped to [0, 1] where ``clip``."""
+
+    shift: float
+    gain: float
+    clip: bool
+
+    def in_stored_units(self, *, slope: float, intercept: float) -> Rescale:
+        """Return the same map for values before slope and intercept."""
+        return Rescale((self.shift - intercept) / slope, self.gain * slope, self.clip)
+
+    def apply(self, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
+        """Write the rescaled ``stored`` (int16 or float32) into ``out`` of the same shape."""
+        np.subtract(stored, np.float32(self.shift), out=out)
+        np.multiply(out, np.float32(self.gain), out=out)
+        if self.clip:
+            np.clip(out, 0.0, 1.0, out=out)
+
+
+class Intensity(Protocol):
+    """An intensity policy."""
+
+    def rescale(self, statistics: Statistics) -> Rescale:
+        """Return the map for a volume with these statistics, in real units."""
+
+
+@dataclass(frozen=True)
+class MinMax:
+    """The volume's minimum to 0 and its maximum to 1: the paper's rule (Data).
+
+    Example:
+        >>> MinMax().rescale(Statistics(-10.0, 30.0, 0.0, 1.0, {})).gain
+        0.025
+    """
+
+    def rescale(self, statistics: Statistics) -> Rescale:
+        """Return the map of [minimum, maximum] to [0, 1]; a constant volume becomes 0."""
+        return _between(statistics.minimum, statistics.maximum)
+
+
+DEFAULT_INTENSITY: Intensity = MinMax()
+
+
+@dataclass(frozen=True)
+class Window:
+    """``low_hu`` and everything below to 0, ``high_hu`` and everything above to 1."""
+
+    low_hu: float
+    high_hu: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low_hu) and self.low_hu < self.high_hu < math.inf):
+            problem = f"window is {self.low_hu}, {self.high_hu}, expected low < high"
+            raise BadInput("E_ARGUMENT", "intensity", problem, "give two rising numbers")
+
+    def rescale(self, statistics: Statistics) -> Rescale:
+        """Return the map of the window to [0, 1], whatever the volume."""
+        return _between(self.low_hu, self.high_hu)
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """The ``low`` percentile of the volume to 0 and the ``high`` one to 1, clipped."""
+
+    low: float = 0.5
+    high: float = 99.5
+
+    def __post_init__(self) -> None:
+        if not (self.low in PERCENTILES and self.high in PERCENTILES and self.low < self.high):
+            known = ", ".join(f"{percent:g}" for percent in PERCENTILES)
+            problem = f"percentiles are {self.low:g}, {self.high:g}, expected two rising of {known}"
+            raise BadInput("E_ARGUMENT", "intensity", problem, "choose recorded percentiles")
+
+    def rescale(self, statistics: Statistics) -> Rescale:
+        """Return the map of the two percentiles to [0, 1]."""
+        return _between(statistics.percentiles[self.low], statistics.percentiles[self.high])
+
+
+@dataclass(frozen=True)
+class ZScore:
+    """The volume's mean to 0 and its standard deviation to 1; not clipped."""
+
+    def rescale(self, statistics: Statistics) -> Rescale:
+        """Return the map; a constant volume becomes 0."""
+        gain = 1 / statistics.std if statistics.std > 0 else 0.0
+        return _representable(Rescale(statistics.mean, gain, clip=False))
+
+
+def parse_intensity(text: str) -> Intensity:
+    """Return the policy that ``text`` names.
+
+    Raises:
+        BadInput: E_ARGUMENT, naming the four forms.
+
+    Example:
+        >>> parse_intensity("window:-100,240")
+        Window(low_hu=-100.0, high_hu=240.0)
+        >>> parse_intensity("percentiles:1,99")
+        Percentiles(low=1.0, high=99.0)
+    """
+    name, _, numbers = text.partition(":")
+    try:
+        values = [float(number) for number in numbers.split(",")] if numbers else []
+    except ValueError:
+        values = [math.nan]
+    if name in ("minmax", "zscore") and not values:
+        return MinMax() if name == "minmax" else ZScore()
+    if name == "window" and len(values) == 2:
+        return Window(*values)
+    if name == "percentiles" and len(values) in (0, 2):
+        return Percentiles(*values)
+    cure = "use minmax, window:LOW,HIGH, percentiles[:LOW,HIGH] or zscore"
+    raise BadInput("E_ARGUMENT", "intensity", f"{text!r} is no intensity policy", cure)
+
+
+def _between(low: float, high: float) -> Rescale:
+    gain = 1 / (high - low) if high > low else 0.0
+    return _representable(Rescale(low, gain, clip=True))
+
+
+def _representable(rescale: Rescale) -> Rescale:
+    """Refuse maps that float32 would turn into infinities, and so into NaN."""
+    largest = float(np.finfo(np.float32).max)
+    if abs(rescale.shift) < largest / 2 and rescale.gain < largest:
+        return rescale
+    problem = f"shift {rescale.shift} and gain {rescale.gain} do not fit float32"
+    raise BadInput("E_INTENSITY", "volume", problem, "use window:LOW,HIGH or rescale the source")

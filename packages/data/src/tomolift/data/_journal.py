@@ -1,0 +1,69 @@
+"""The journal of a cache: one signed line per finished, dropped or failed volume.
+
+It is what a resumed build trusts. A torn or damaged line is simply not there: its volume is
+built again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ._files import append_durably, write_durably
+from ._format import JOURNAL, CasePaths, canonical_json, is_signed, npy_bytes, signed
+
+Entry = dict[str, Any]
+_ALWAYS = {"case", "status", "key", "sources", "configuration", "classes"}
+_FIELDS = {
+    "ok": {"shape", "dtype", "valid", "record_bytes", "record_crc32", "notes"},
+    "dropped": {"depth"},
+    "failed": {"code", "message"},
+}
+
+
+def read_journal(cache_dir: Path) -> dict[str, Entry]:
+    """Return the last sound entry of each case."""
+    path = cache_dir / JOURNAL
+    if not path.is_file():
+        return {}
+    entries: dict[str, Entry] = {}
+    for line in path.read_bytes().splitlines():
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):  # torn by a crash: as if never written
+            continue
+        if is_signed(entry) and _is_complete(entry):
+            entries[entry["case"]] = entry
+    return entries
+
+
+def _is_complete(entry: Entry) -> bool:
+    return entry.keys() >= _ALWAYS | _FIELDS.get(str(entry.get("status")), {"an unknown status"})
+
+
+def append_entry(cache_dir: Path, entry: Entry) -> None:
+    """Record what became of one case, durably."""
+    append_durably(cache_dir / JOURNAL, canonical_json(signed(entry)))
+
+
+def rewrite_journal(cache_dir: Path, entries: dict[str, Entry]) -> None:
+    """Put the entries in case order, so that equal caches have equal journals."""
+    lines = b"".join(canonical_json(entries[case]) for case in sorted(entries))
+    path = cache_dir / JOURNAL
+    if not path.is_file() or path.read_bytes() != lines:
+        write_durably(path, lines)
+
+
+def is_intact(cache_dir: Path, entry: Entry) -> bool:
+    """Return whether the files that an entry speaks of are there at their full size."""
+    if entry["status"] != "ok":
+        return True
+    paths = CasePaths.of(cache_dir, entry["case"])
+    depth, height, width = entry["shape"]
+    expected = {
+        paths.image: npy_bytes((depth, height, width), entry["dtype"]),
+        paths.label: npy_bytes((depth, height, width), "|u1"),
+        paths.record: entry["record_bytes"],
+    }
+    return all(path.is_file() and path.stat().st_size == size for path, size in expected.items())
