@@ -1,0 +1,63 @@
+// Labels of any integer type, read as class indices; what is out of range never indexes memory.
+#pragma once
+
+#include "tomolift/types.h"
+
+namespace tomolift {
+namespace {
+
+template <typename Label>
+struct LabelRule {
+  int64_t classes;
+  bool has_ignore;
+  Label ignore;
+
+  LabelRule(int64_t classes, const CrossEntropyOptions& options)
+      : classes(classes),
+        // -100 is no uint8: compared after a cast it would match 156
+        has_ignore(options.has_ignore_index &&
+                   int64_t(Label(options.ignore_index)) == options.ignore_index),
+        ignore(Label(options.ignore_index)) {}
+  bool ignored(Label label) const { return has_ignore & (label == ignore); }
+  bool inside(Label label) const { return (label >= Label(0)) & (int64_t(label) < classes); }
+};
+
+// truth[i] is the class, or -1 where the voxel takes part in nothing.
+template <typename Label>
+inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_t classes,
+                           const CrossEntropyOptions& options, int32_t* __restrict truth,
+                           LabelFault& fault) {
+  const LabelRule<Label> rule(classes, options);
+  const Label* __restrict labels = static_cast<const Label*>(source) + offset;
+  int32_t faults = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const bool inside = rule.inside(labels[i]);
+    const bool ignored = rule.ignored(labels[i]);
+    truth[i] = (inside & !ignored) ? int32_t(labels[i]) : -1;
+    faults += int32_t(!inside & !ignored);
+  }
+  if (faults == 0) return;
+  int64_t first = 0;
+  while (rule.inside(labels[first]) || rule.ignored(labels[first])) ++first;
+  if (fault.count == 0 || offset + first < fault.first_position) {
+    fault.first_position = offset + first;
+  }
+  fault.count += faults;
+}
+
+inline void read_labels(const void* labels, int64_t offset, int64_t n, int64_t classes,
+                        const CrossEntropyOptions& options, int32_t* truth, LabelFault& fault) {
+  switch (options.label_type) {
+    case LabelType::kUInt8:
+      return read_labels_as<uint8_t>(labels, offset, n, classes, options, truth, fault);
+    case LabelType::kInt16:
+      return read_labels_as<int16_t>(labels, offset, n, classes, options, truth, fault);
+    case LabelType::kInt32:
+      return read_labels_as<int32_t>(labels, offset, n, classes, options, truth, fault);
+    case LabelType::kInt64:
+      return read_labels_as<int64_t>(labels, offset, n, classes, options, truth, fault);
+  }
+}
+
+}  // namespace
+}  // namespace tomolift

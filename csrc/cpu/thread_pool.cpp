@@ -1,0 +1,114 @@
+#include "tomolift/thread_pool.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace tomolift {
+namespace {
+
+struct Job {
+  TaskFunction run;
+  void* context;
+  int64_t tasks;
+  int helpers;
+  std::atomic<int64_t> next{0};
+
+  void work(int worker) {
+    for (int64_t task = next++; task < tasks; task = next++) run(context, task, worker);
+  }
+};
+
+class Pool {
+ public:
+  void run(Job& job) {
+    std::unique_lock<std::mutex> gate(gate_, std::try_to_lock);
+    if (!gate.owns_lock()) {
+      job.work(0);
+      return;
+    }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      grow(job.helpers);
+      if (job.helpers > workers_) job.helpers = workers_;
+      job_ = &job;
+      remaining_ = job.helpers;
+      ++generation_;
+    }
+    wake_.notify_all();
+    job.work(0);
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return remaining_ == 0; });
+    job_ = nullptr;
+  }
+
+ private:
+  void grow(int wanted) {
+    while (workers_ < wanted) {
+      try {
+        std::thread(&Pool::loop, this, workers_, generation_).detach();
+      } catch (const std::system_error&) {
+        return;  // the system has no more threads to give: fewer do the work
+      }
+      ++workers_;
+    }
+  }
+
+  void loop(int index, uint64_t seen) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return generation_ != seen; });
+      seen = generation_;
+      if (job_ == nullptr || index >= job_->helpers) continue;
+      Job& job = *job_;
+      lock.unlock();
+      job.work(index + 1);
+      lock.lock();
+      if (--remaining_ == 0) done_.notify_one();
+    }
+  }
+
+  std::mutex gate_;  // one job at a time
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  Job* job_ = nullptr;
+  uint64_t generation_ = 0;
+  int workers_ = 0;
+  int remaining_ = 0;
+};
+
+// Never destroyed: detached workers may outlive static destructors.
+std::atomic<Pool*> g_pool{nullptr};
+
+// A forked child has none of the workers, and its copies of the locks may be held for ever.
+[[maybe_unused]] const int g_fork_handler =
+    pthread_atfork(nullptr, nullptr, [] { g_pool.store(nullptr); });
+
+Pool& pool() {
+  Pool* current = g_pool.load();
+  if (current == nullptr) {
+    Pool* fresh = new Pool;
+    if (g_pool.compare_exchange_strong(current, fresh)) return *fresh;
+    delete fresh;
+  }
+  return *current;
+}
+
+}  // namespace
+
+void parallel_for(int64_t tasks, int threads, TaskFunction run, void* context) {
+  Job job{run, context, tasks, 0};
+  job.helpers = static_cast<int>(threads < tasks ? threads : tasks) - 1;
+  if (job.helpers <= 0) {
+    job.work(0);
+    return;
+  }
+  pool().run(job);
+}
+
+}  // namespace tomolift

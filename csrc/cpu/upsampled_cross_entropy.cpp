@@ -1,0 +1,112 @@
+#include "tomolift/upsampled_cross_entropy.h"
+
+#include "softmax_block.h"
+#include "upsampled_cross_entropy_job.h"
+
+namespace tomolift {
+namespace {
+
+int64_t bands_of(const UpsampledShape& shape) {
+  return (shape.low_size[1] + kBandRows - 1) / kBandRows;
+}
+
+int64_t scratch_bytes(const UpsampledShape& shape) {
+  const int64_t reals = 2 * shape.classes * kBlock + shape.low_size[2] +
+                        shape.classes * (kBandRows + 1) * shape.low_size[2] +
+                        4 * shape.classes * shape.size[2];
+  return int64_t(sizeof(BlockScratch<double>)) + reals * int64_t(sizeof(double));
+}
+
+// The same walk measures the workspace (null base) and hands it out.
+void lay_out(Arena& arena, const UpsampledShape& shape, bool want_gradient, int threads,
+             int64_t real_bytes, UpsampledJob& job) {
+  const int64_t units = shape.batch * shape.size[0] * bands_of(shape);
+  job.table = take_target_table(arena, shape.classes);
+  for (int axis = 0; axis < 3; ++axis) {
+    job.axes[axis].lower = arena.take<int32_t>(shape.size[axis]);
+    job.axes[axis].upper = arena.take<int32_t>(shape.size[axis]);
+    job.axes[axis].weight = arena.take<float>(shape.size[axis]);
+    job.axes[axis].weight_double = arena.take<double>(shape.size[axis]);
+  }
+  job.loss_partials = arena.take<double>(units);
+  job.gradient_partials = nullptr;
+  if (want_gradient) {
+    job.gradient_partials =
+        arena.take<char>(units * shape.classes * (kBandRows + 1) * shape.low_size[2] * real_bytes);
+  }
+  job.tallies = arena.take<Tally>(threads);
+  job.scratch = arena.take<void*>(threads);
+  for (int worker = 0; worker < threads; ++worker) {
+    const Tally tally = take_tally(arena, shape.classes);
+    char* piece = arena.take<char>(scratch_bytes(shape));
+    if (piece == nullptr) continue;
+    job.tallies[worker] = tally;
+    job.scratch[worker] = piece;
+    clear_tally(job.tallies[worker], shape.classes);
+  }
+}
+
+void fill_axis(AxisTable& table, const UpsampledShape& shape, int axis) {
+  for (int64_t i = 0; i < shape.size[axis]; ++i) {
+    const AxisSample sample =
+        sample_axis(shape.sampling, shape.stride[axis], shape.low_size[axis], shape.size[axis], i);
+    table.lower[i] = int32_t(sample.lower);
+    table.upper[i] = int32_t(sample.upper);
+    table.weight[i] = float(sample.weight_upper);
+    table.weight_double[i] = sample.weight_upper;
+  }
+}
+
+int64_t real_bytes(const CrossEntropyOptions& options) {
+  return options.logits_type == LogitsType::kFloat64 ? sizeof(double) : sizeof(float);
+}
+
+}  // namespace
+
+int64_t upsampled_cross_entropy_cpu_workspace(const UpsampledShape& shape,
+                                              const CrossEntropyOptions& options,
+                                              bool want_gradient, int threads) {
+  UpsampledJob job{};
+  Arena arena(nullptr);
+  lay_out(arena, shape, want_gradient, threads, real_bytes(options), job);
+  return arena.used();
+}
+
+void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropyOptions& options,
+                                 const UpsampledBuffers& buffers, int threads) {
+  UpsampledJob job{};
+  job.shape = shape;
+  job.options = options;
+  job.buffers = buffers;
+  Arena arena(buffers.workspace);
+  lay_out(arena, shape, buffers.gradient != nullptr, threads, real_bytes(options), job);
+  job.bands = bands_of(shape);
+  for (int axis = 0; axis < 3; ++axis) fill_axis(job.axes[axis], shape, axis);
+  fill_target_table(job.table, shape.classes, buffers.weight, options.label_smoothing);
+
+  // 1 the pass over the output voxels
+  const int64_t units = shape.batch * shape.size[0] * job.bands;
+  parallel_for(units, threads, TOMOLIFT_SELECT_KERNEL(upsampled_unit), &job);
+  if (buffers.predictions != nullptr) return;
+
+  // 2 fixed-order sums
+  add_tallies(job.tallies, threads, shape.classes, buffers.confusion, buffers.fault);
+  double denominator = 1.0;
+  if (buffers.known_denominator != nullptr) denominator = *buffers.known_denominator;
+  if (buffers.confusion != nullptr) {
+    denominator = confusion_weight(buffers.confusion, buffers.weight, shape.classes);
+  }
+  if (buffers.denominator != nullptr) *buffers.denominator = denominator;
+  if (buffers.loss != nullptr && options.reduction != Reduction::kNone) {
+    write_loss(job.loss_partials, units, options.reduction, denominator, options.logits_type,
+               buffers.loss);
+  }
+
+  // 3 the gradient's sum over slices, scaled
+  if (buffers.gradient == nullptr) return;
+  job.gradient_scale = options.reduction == Reduction::kMean ? 1.0 / denominator : 1.0;
+  parallel_for(shape.batch * shape.classes * shape.low_size[0], threads,
+               TOMOLIFT_SELECT_KERNEL(upsampled_gather), &job);
+}
+
+}  // namespace tomolift

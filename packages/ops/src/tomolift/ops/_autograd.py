@@ -1,0 +1,51 @@
+"""Autograd's corners: scaling a stored gradient, and refusing a second derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def scaled(gradient: Tensor, grad_output: Tensor) -> Tensor:
+    """Return gradient times the scalar grad_output, leaving gradient as it is.
+
+    On the CPU a factor of one costs nothing, and zeros stay zero under an infinite one: an ignored
+    voxel's gradient is zero whatever it is multiplied with.
+    """
+    if grad_output.device.type == "cpu" and not torch.compiler.is_compiling():
+        factor = float(grad_output)
+        if factor == 1.0:
+            return gradient
+        if factor in (float("inf"), float("-inf")):
+            return torch.where(gradient == 0, gradient, gradient * grad_output)
+    return gradient * grad_output
+
+
+class RefuseSecondDerivative(torch.autograd.Function):
+    """The identity on a gradient that raises where it is differentiated again.
+
+    Without it the second derivative would silently be taken as zero, because the gradient was
+    computed where autograd could not see it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
+        """Pass gradient through; anchor ties it to the logits' graph."""
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        """Raise."""
+        raise RuntimeError(
+            "tomolift.ops has no second derivative of the cross-entropy: call backward without "
+            "create_graph, or use tomolift.ops.reference"
+        )
+
+
+def once_only(gradient: Tensor, anchor: Tensor) -> Tensor:
+    """Return gradient, guarded where a graph of the backward pass is being built."""
+    if torch.is_grad_enabled() and anchor.requires_grad:
+        return RefuseSecondDerivative.apply(gradient, anchor)
+    return gradient

@@ -1,0 +1,309 @@
+"""The only module that touches the extension: tensors in, pointers out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+from tomolift.ops import _core
+from tomolift.ops._arguments import LABEL_DTYPES, LOGITS_DTYPES, Options
+from tomolift.ops._faults import report_faults
+from torch import Tensor
+
+_REDUCTIONS = ("none", "mean", "sum")
+# Below this a second thread costs more than it brings.
+_VOXELS_WORTH_THREADS = 65_536
+
+
+def build_info() -> dict[str, object]:
+    """Tell what this build of the extension contains.
+
+    Returns:
+        version; cpu_isas, the instruction sets built; cpu_isa, the one in use; cuda, whether the
+        CUDA part was built; cuda_architectures, compute capabilities (the last also as PTX);
+        compiler.
+
+    Example:
+        >>> build_info()["cpu_isa"] in build_info()["cpu_isas"]
+        True
+    """
+    return {
+        "version": version("tomolift-ops"),
+        "cpu_isas": _core.cpu_isas_built.split(),
+        "cpu_isa": _core.cpu_isa(),
+        "cuda": _core.cuda_built,
+        "cuda_architectures": [int(name) for name in _core.cuda_architectures.split()],
+        "compiler": _core.compiler,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forward:
+    """What a forward pass brings; gradient is for a grad_output of one."""
+
+    loss: Tensor
+    confusion: Tensor
+    gradient: Tensor | None
+    denominator: Tensor
+
+
+def loss_dtype(logits: Tensor) -> torch.dtype:
+    """Losses are float32, of float64 logits float64."""
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def empty_gradient(logits: Tensor) -> Tensor:
+    """An unwritten gradient that lies in memory as dense_forward reads the logits."""
+    return torch.empty_like(logits, memory_format=_memory_format(logits))
+
+
+def dense_forward(
+    logits: Tensor, labels: Tensor, weight: Tensor | None, options: Options, *, gradient: bool
+) -> Forward:
+    """Loss, confusion matrix and on request the gradient of (N, C, ...) logits."""
+    _require_device(logits)
+    labels = labels.contiguous()
+    planes, shape = _dense_layout(logits)
+    classes = logits.shape[1]
+    loss_shape = labels.shape if options.reduction == "none" else ()
+    loss = logits.new_empty(loss_shape, dtype=loss_dtype(logits))
+    confusion = logits.new_empty((classes, classes), dtype=torch.int64)
+    denominator = logits.new_empty((1,), dtype=torch.float64)
+    fault = logits.new_empty((2,), dtype=torch.int64)
+    grad = empty_gradient(logits) if gradient else None
+    _run_dense(
+        planes, labels, _weight(weight), shape, options, None, None, loss, grad, confusion,
+        denominator, fault,
+    )  # fmt: skip
+    report_faults(fault, labels, classes, options)
+    return Forward(loss=loss, confusion=confusion, gradient=grad, denominator=denominator)
+
+
+def dense_backward(
+    grad_output: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    denominator: Tensor,
+    options: Options,
+) -> Tensor:
+    """Gradient with grad_output folded in before rounding to the logits' type."""
+    planes, shape = _dense_layout(logits)
+    grad = empty_gradient(logits)
+    grad_output = grad_output.to(loss_dtype(logits)).contiguous()
+    _run_dense(
+        planes, labels.contiguous(), _weight(weight), shape, options, grad_output, denominator,
+        None, grad, None, None, None,
+    )  # fmt: skip
+    return grad
+
+
+def _run_dense(
+    logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    shape: tuple[int, ...],
+    options: Options,
+    grad_output: Tensor | None,
+    known_denominator: Tensor | None,
+    *outputs: Tensor | None,
+) -> None:
+    native = _native_options(logits, labels, options)
+    per_voxel = grad_output is not None and options.reduction == "none"
+    if logits.is_cuda:
+        workspace = _workspace(_core.dense_cuda_workspace(shape), logits)
+        inputs = (logits, labels, weight, grad_output, known_denominator, workspace)
+        stream = torch.cuda.current_stream(logits.device).cuda_stream
+        with torch.cuda.device(logits.device):
+            _core.dense_cuda(shape, native, _addresses(*inputs, *outputs), per_voxel, stream)
+        return
+    threads = _threads(labels.numel())
+    workspace = _workspace(_core.dense_cpu_workspace(shape, threads), logits)
+    inputs = (logits, labels, weight, grad_output, known_denominator, workspace)
+    _core.dense_cpu(shape, native, _addresses(*inputs, *outputs), per_voxel, threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """How an output grid lies on the low-resolution one."""
+
+    size: tuple[int, ...]
+    align_corners: bool
+    stride: tuple[float, ...] | None
+
+    @property
+    def sampling(self) -> int:
+        """The core's name for it."""
+        if self.stride is not None:
+            return 2
+        return 0 if self.align_corners else 1
+
+    @property
+    def stride_3d(self) -> tuple[float, ...]:
+        """One stride for each of (depth, height, width)."""
+        stride = self.stride if self.stride is not None else (1.0,) * len(self.size)
+        return (1.0,) * (3 - len(stride)) + stride
+
+
+def upsampled_forward(
+    low_logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    grid: Grid,
+    options: Options,
+    *,
+    gradient: bool,
+) -> Forward:
+    """Loss, confusion matrix and on request the low-resolution gradient in float32 or float64."""
+    labels = labels.contiguous()
+    classes = low_logits.shape[1]
+    loss_shape = labels.shape if options.reduction == "none" else ()
+    dtype = loss_dtype(low_logits)
+    loss = low_logits.new_empty(loss_shape, dtype=dtype)
+    confusion = low_logits.new_empty((classes, classes), dtype=torch.int64)
+    denominator = low_logits.new_empty((1,), dtype=torch.float64)
+    fault = low_logits.new_empty((2,), dtype=torch.int64)
+    grad = low_logits.new_empty(low_logits.shape, dtype=dtype) if gradient else None
+    _run_upsampled(
+        low_logits, labels, _weight(weight), grid, options, None, None, loss, grad, confusion,
+        denominator, fault,
+    )  # fmt: skip
+    report_faults(fault, labels, classes, options)
+    return Forward(loss=loss, confusion=confusion, gradient=grad, denominator=denominator)
+
+
+def upsampled_backward(
+    grad_output: Tensor,
+    low_logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    denominator: Tensor,
+    grid: Grid,
+    options: Options,
+) -> Tensor:
+    """Low-resolution gradient in float32 or float64, from a grad_output for every voxel."""
+    dtype = loss_dtype(low_logits)
+    grad = low_logits.new_empty(low_logits.shape, dtype=dtype)
+    _run_upsampled(
+        low_logits, labels.contiguous(), _weight(weight), grid, options,
+        grad_output.to(dtype).contiguous(), denominator, None, grad, None, None, None,
+    )  # fmt: skip
+    return grad
+
+
+def upsampled_predictions(low_logits: Tensor, grid: Grid) -> Tensor:
+    """Class of every output voxel, uint8."""
+    labels = low_logits.new_empty((low_logits.shape[0], *grid.size), dtype=torch.uint8)
+    options = Options(
+        ignore_index=None, label_smoothing=0.0, reduction="sum", check_labels="ignore"
+    )
+    _run_upsampled(
+        low_logits, labels, None, grid, options, None, None, None, None, None, None, None,
+        predict=True,
+    )  # fmt: skip
+    return labels
+
+
+def _run_upsampled(
+    low_logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    grid: Grid,
+    options: Options,
+    grad_output: Tensor | None,
+    known_denominator: Tensor | None,
+    loss: Tensor | None,
+    gradient: Tensor | None,
+    confusion: Tensor | None,
+    denominator: Tensor | None,
+    fault: Tensor | None,
+    *,
+    predict: bool = False,
+) -> None:
+    shape = _upsampled_shape(low_logits, grid)
+    native = _native_options(low_logits, labels, options)
+    threads = _threads(labels.numel())
+    sampling = (shape, grid.sampling, grid.stride_3d)
+    workspace_bytes = _core.upsampled_cpu_workspace(
+        *sampling, native, gradient is not None, threads
+    )
+    workspace = _workspace(workspace_bytes, low_logits)
+    addresses = _addresses(
+        low_logits, labels, weight, grad_output, known_denominator, workspace, loss, gradient,
+        confusion, denominator, fault,
+    )  # fmt: skip
+    per_voxel = grad_output is not None and options.reduction == "none"
+    predictions = labels.data_ptr() if predict else 0
+    _core.upsampled_cpu(*sampling, native, addresses, per_voxel, predictions, threads)
+
+
+def _require_device(logits: Tensor) -> None:
+    if logits.device.type == "cpu" or (logits.is_cuda and _core.cuda_built):
+        return
+    if logits.is_cuda:
+        raise RuntimeError(
+            f"logits is on {logits.device} and tomolift-ops was built without its CUDA part: "
+            "install it with `TOMOLIFT_CUDA=ON pip install ./packages/ops`, or use "
+            "tomolift.ops.reference.voxel_cross_entropy"
+        )
+    raise RuntimeError(f"logits is on {logits.device}, expected cpu or cuda: move it there")
+
+
+def _memory_format(logits: Tensor) -> torch.memory_format:
+    channels_last = torch.channels_last if logits.dim() == 4 else torch.channels_last_3d
+    if not logits.is_contiguous() and logits.is_contiguous(memory_format=channels_last):
+        return channels_last
+    return torch.contiguous_format
+
+
+def _dense_layout(logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Class planes or channels last, as they lie; any other strides are copied to class planes."""
+    batch, classes = logits.shape[:2]
+    voxels = logits.shape[2:].numel()
+    if _memory_format(logits) == torch.contiguous_format:
+        strides = (classes * voxels, voxels, 1)
+    else:
+        strides = (classes * voxels, 1, classes)
+    planes = logits.contiguous(memory_format=_memory_format(logits))
+    return planes, (batch, classes, voxels, *strides)
+
+
+def _upsampled_shape(low_logits: Tensor, grid: Grid) -> tuple[int, ...]:
+    """The fields of the core's UpsampledShape; two spatial axes become (1, height, width)."""
+    missing = 5 - low_logits.dim()
+    batch, classes, *low_size = low_logits.shape
+    stride_batch, stride_class, *stride_axis = low_logits.stride()
+    one = [1] * missing
+    return (
+        batch, classes, *one, *low_size, *one, *grid.size,
+        stride_batch, stride_class, *([0] * missing), *stride_axis,
+    )  # fmt: skip
+
+
+def _native_options(logits: Tensor, labels: Tensor, options: Options) -> _core.CrossEntropyOptions:
+    return _core.CrossEntropyOptions(
+        LOGITS_DTYPES.index(logits.dtype),
+        LABEL_DTYPES.index(labels.dtype),
+        _REDUCTIONS.index(options.reduction),
+        options.ignore_index is not None,
+        options.ignore_index if options.ignore_index is not None else 0,
+        options.label_smoothing,
+    )
+
+
+def _weight(weight: Tensor | None) -> Tensor | None:
+    return None if weight is None else weight.to(torch.float64).contiguous()
+
+
+def _threads(voxels: int) -> int:
+    return torch.get_num_threads() if voxels >= _VOXELS_WORTH_THREADS else 1
+
+
+def _workspace(size: int, like: Tensor) -> Tensor:
+    # torch aligns to 64 bytes on the CPU and to 512 on CUDA
+    return torch.empty(size, dtype=torch.uint8, device=like.device)
+
+
+def _addresses(*tensors: Tensor | None) -> tuple[int, ...]:
+    return tuple(0 if tensor is None else tensor.data_ptr() for tensor in tensors)
