@@ -1,6 +1,11 @@
 """tomolift.inflation: lift any 2D torch network or its weights to 3D, and check the result."""
 
+from ._check import check_inflation as check_inflation
+from ._depth import Layer as Layer
 from ._in_channels import adapt_in_channels as adapt_in_channels
+from ._inflate import inflate as inflate
+from ._report import InflationReport as InflationReport
+from ._report import LayerError as LayerError
 from ._state_dict import inflate_state_dict as inflate_state_dict
 from ._state_dict import tensor_report as tensor_report
 from ._strategies import PAPER_ALPHAS as PAPER_ALPHAS
@@ -21,3 +26,4 @@ from .errors import ShapeMismatchError as ShapeMismatchError
 from .errors import StrategyError as StrategyError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
 from .errors import UnsupportedLayerError as UnsupportedLayerError
+from .layers import register_layer as register_layer

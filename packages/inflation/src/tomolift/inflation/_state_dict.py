@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ._strategies import Random, Strategy, resolve_strategy
+from ._strategies import Strategy, resolve_strategy
 from .errors import ShapeMismatchError, StrategyError, UnsupportedLayerError
 
 StateDict = Mapping[str, Tensor]
@@ -52,7 +52,7 @@ def inflate_state_dict(
     if like is None:
         return _inflate_by_shape(state_2d, resolved)
     wanted = like.state_dict() if isinstance(like, nn.Module) else like
-    if isinstance(resolved, Random):
+    if not resolved.keeps_source:
         return {name: tensor.detach().clone() for name, tensor in wanted.items()}
     left_over = [name for name in state_2d if name not in wanted]
     if left_over:
@@ -79,7 +79,7 @@ def tensor_report(state_2d: StateDict, state_3d: StateDict) -> list[str]:
 
 
 def _inflate_by_shape(state_2d: StateDict, strategy: Strategy) -> dict[str, Tensor]:
-    if isinstance(strategy, Random):
+    if not strategy.keeps_source:
         raise StrategyError(
             "strategy='random' keeps the values of like, and like is None: pass like=net3d"
         )

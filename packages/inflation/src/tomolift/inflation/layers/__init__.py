@@ -1,0 +1,13 @@
+"""The layer types that inflation knows, one module per kind, and how to add another."""
+
+from __future__ import annotations
+
+from . import _convolution as _convolution
+from . import _norm as _norm
+from . import _pool as _pool
+from . import _rank_free as _rank_free
+from . import _upsample as _upsample
+from ._convolution import DepthPaddedConv3d as DepthPaddedConv3d
+from ._pool import DepthExactAvgPool3d as DepthExactAvgPool3d
+from ._registry import inflate_layer as inflate_layer
+from ._registry import register_layer as register_layer

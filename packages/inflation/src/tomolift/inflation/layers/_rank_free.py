@@ -1,0 +1,78 @@
+"""Layers of torch that treat a volume as they treat a slice, and stay what they are."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .._depth import Layer
+from ._registry import register_layer
+
+
+@register_layer(
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardshrink,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.PReLU,
+    nn.RReLU,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softshrink,
+    nn.Softsign,
+    nn.Tanh,
+    nn.Tanhshrink,
+    nn.Threshold,
+    nn.Dropout,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.GroupNorm,
+    nn.SyncBatchNorm,
+    nn.LocalResponseNorm,
+    nn.Linear,
+)
+def keep(module: nn.Module, layer: Layer) -> nn.Module:
+    """Elementwise, or by channel (GroupNorm then takes its statistics from all slices)."""
+    return module
+
+
+@register_layer(nn.Softmax, nn.LogSoftmax)
+def keep_channel_softmax(module: nn.Softmax | nn.LogSoftmax, layer: Layer) -> nn.Module:
+    """Over the channels only; over positions it would depend on the number of slices."""
+    if module.dim != 1:
+        raise layer.refuse(
+            f"{type(module).__name__}(dim={module.dim}) is not over the channels", "use dim=1"
+        )
+    return module
+
+
+@register_layer(nn.Flatten)
+def keep_flatten(module: nn.Flatten, layer: Layer) -> nn.Module:
+    """From an axis before the spatial ones to the last; the dry run tells if a Linear minds."""
+    if module.start_dim not in (1, 2) or module.end_dim != -1:
+        raise layer.refuse(
+            f"Flatten({module.start_dim}, {module.end_dim}) counts axes of a slice",
+            "use Flatten(1) or Flatten(2)",
+        )
+    return module
+
+
+@register_layer(nn.LayerNorm)
+def keep_layer_norm(module: nn.LayerNorm, layer: Layer) -> nn.Module:
+    """Over the last axis only, where a network keeps its channels last."""
+    if len(module.normalized_shape) != 1:
+        raise layer.refuse(
+            f"LayerNorm({tuple(module.normalized_shape)}) has a weight per position",
+            "use GroupNorm(1, channels)",
+        )
+    return module

@@ -1,0 +1,98 @@
+"""Which function inflates which layer: by exact type, never by base class.
+
+A subclass may compute anything (timm's StdConv2d standardises its filter first), so it has to be
+registered by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .._depth import Layer
+
+# Each function takes its own module type, which a mapping cannot express.
+InflateLayer = Callable[[Any, Layer], nn.Module]
+_REGISTRY: dict[type[nn.Module], InflateLayer] = {}
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, torch.fx.GraphModule)
+
+
+def register_layer(*types: type[nn.Module]) -> Callable[[InflateLayer], InflateLayer]:
+    """Declare how layers of exactly these types are inflated; a later declaration wins.
+
+    The decorated function gets a private copy of the 2D module and a `Layer` (its name, strategy
+    and depth rules), and returns the module for volumes: the same one, if it serves both.
+
+    Example:
+        >>> class ChannelScale(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.scale = nn.Parameter(torch.ones(8))
+        ...
+        ...     def forward(self, x):
+        ...         return x * self.scale.view(-1, *[1] * (x.ndim - 2))
+        >>> @register_layer(ChannelScale)
+        ... def keep_channel_scale(module, layer):
+        ...     return module
+    """
+
+    def register(inflate_layer: InflateLayer) -> InflateLayer:
+        for kind in types:
+            _REGISTRY[kind] = inflate_layer
+        return inflate_layer
+
+    return register
+
+
+def inflate_layer(module: nn.Module, layer: Layer) -> nn.Module | None:
+    """The 3D twin of a registered layer, or None for a container, whose children are to be visited.
+
+    Raises:
+        UnsupportedLayerError: the module is neither, named by its dotted name.
+    """
+    if type(module) not in _REGISTRY:
+        _check_container(module, layer)
+        return None
+    twin = _REGISTRY[type(module)](module, layer)
+    if twin is module:
+        return module
+    if _has_hooks(module):
+        raise layer.refuse(
+            f"{type(module).__name__} has hooks (weight_norm, spectral_norm or your own), which "
+            "were written for slices",
+            "remove them before inflating and add them again after",
+        )
+    return twin.train(module.training)
+
+
+def _check_container(module: nn.Module, layer: Layer) -> None:
+    """Pass only what computes nothing itself, or computes with its children in its `forward`."""
+    kind = type(module)
+    if isinstance(module, _CONTAINERS):
+        return
+    cure = f"register it: @register_layer({kind.__name__}) with a function that returns its 3D twin"
+    known = next((base for base in kind.__mro__ if base in _REGISTRY), None)
+    if known is not None:
+        raise layer.refuse(
+            f"{kind.__name__} is a subclass of {known.__name__} and may compute otherwise", cure
+        )
+    if kind.__module__.startswith("torch."):
+        raise layer.refuse(f"{kind.__name__} has no known 3D twin", cure)
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    own = [name for name, tensor in tensors if tensor.ndim > 0]
+    if own:
+        raise layer.refuse(
+            f"{kind.__name__} holds {own[0]!r} itself, and how it meets a volume is unknown", cure
+        )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
