@@ -1,8 +1,9 @@
 """The twenty classes of procedural objects: outline x surface x polarity.
 
-Several classes share an outline and differ by surface or grey level alone (disc, dark disc,
-striped disc, ...), others share a surface and differ by outline, so that a network has to learn
-edges, tubes, blobs, texture and orientation; no class can be told by its colour.
+Several classes share an outline and differ by surface or grey level alone (bright, dark, striped,
+checked, shelled disc), others share a surface and differ by outline, so that a network has to
+learn edges, tubes, blobs, texture and orientation. In pictures with colour every class leans to
+a hue of its own; many pictures are grey.
 """
 
 from __future__ import annotations
@@ -42,21 +43,21 @@ OBJECT_CLASSES: tuple[ObjectClass, ...] = (
     ObjectClass("striped disc", shapes.disc, surfaces.stripes),
     ObjectClass("checked disc", shapes.disc, surfaces.checks),
     ObjectClass("shelled disc", shapes.disc, surfaces.shells),
-    ObjectClass("ring", shapes.ring, surfaces.smooth),
-    ObjectClass("box", shapes.box, surfaces.smooth),
+    ObjectClass("ring", shapes.ring, surfaces.smooth, polarity=1),
+    ObjectClass("walled box", shapes.box, surfaces.lumen),
     ObjectClass("striped box", shapes.box, surfaces.stripes),
     ObjectClass("speckled box", shapes.box, surfaces.speckle),
-    ObjectClass("triangle", shapes.triangle, surfaces.smooth),
-    ObjectClass("star", shapes.star, surfaces.smooth),
-    ObjectClass("cross", shapes.cross, surfaces.smooth, reach=1.1),
-    ObjectClass("rod", shapes.rod, surfaces.smooth, reach=1.1),
-    ObjectClass("tube", shapes.tube, surfaces.smooth, reach=1.3),
+    ObjectClass("triangle", shapes.triangle, surfaces.smooth, polarity=-1),
+    ObjectClass("star", shapes.star, surfaces.smooth, polarity=1),
+    ObjectClass("cross", shapes.cross, surfaces.smooth, polarity=-1, reach=1.1),
+    ObjectClass("rod", shapes.rod, surfaces.smooth, polarity=1, reach=1.1),
+    ObjectClass("tube", shapes.tube, surfaces.smooth, polarity=-1, reach=1.3),
     ObjectClass("hollow tube", shapes.tube, surfaces.lumen, reach=1.45),
-    ObjectClass("branch", shapes.branch, surfaces.smooth, reach=1.3),
-    ObjectClass("blob", shapes.blob, surfaces.smooth, reach=1.1),
+    ObjectClass("branch", shapes.branch, surfaces.smooth, polarity=1, reach=1.3),
+    ObjectClass("blob", shapes.blob, surfaces.smooth, polarity=-1, reach=1.1),
     ObjectClass("speckled blob", shapes.blob, surfaces.speckle, reach=1.1),
-    ObjectClass("crescent", shapes.crescent, surfaces.smooth),
-    ObjectClass("cluster", shapes.cluster, surfaces.smooth, reach=1.15),
+    ObjectClass("crescent", shapes.crescent, surfaces.smooth, polarity=1),
+    ObjectClass("cluster", shapes.cluster, surfaces.smooth, polarity=-1, reach=1.15),
 )
 
 CLASS_NAMES: tuple[str, ...] = ("background", *(entry.name for entry in OBJECT_CLASSES))

@@ -72,7 +72,7 @@ class ProceduralPictures:
 
 
 def draw_picture(rng: Generator, *, size: int = 72) -> Picture:
-    """Draw one picture of two to five objects.
+    """Draw one picture of three to six objects.
 
     Args:
         rng: Source of everything that varies.
@@ -83,20 +83,36 @@ def draw_picture(rng: Generator, *, size: int = 72) -> Picture:
     """
     grey = draw_background(size, rng)
     colourful = rng.random() < 0.6
-    image = grey[:, :, None] + _tint(rng, colourful)
+    image = grey[:, :, None] + _tint(rng.uniform(0.0, 2.0 * np.pi), colourful, rng)
     label = np.zeros((size, size), np.uint8)
-    for entry in rng.integers(len(OBJECT_CLASSES), size=int(rng.integers(2, 6))):
-        _place(image, label, int(entry), colourful, rng)
+    centres: list[Plane] = []
+    for entry in rng.integers(len(OBJECT_CLASSES), size=int(rng.integers(3, 7))):
+        centres.append(_free_place(centres, size, rng))
+        _place(image, label, int(entry), centres[-1], colourful, rng)
     return Picture(_photograph(image, rng), label)
 
 
+def _free_place(taken: list[Plane], size: int, rng: Generator) -> Plane:
+    """Return the (row, column) of three tries that is farthest from what is there already."""
+    tries = rng.uniform(0.12 * size, 0.88 * size, (3, 2))
+    if not taken:
+        return tries[0]
+    gaps = np.hypot(*(tries[:, None] - np.stack(taken)).transpose(2, 0, 1)).min(axis=1)
+    return tries[int(gaps.argmax())]
+
+
 def _place(
-    image: Plane, label: NDArray[np.uint8], entry: int, colourful: bool, rng: Generator
+    image: Plane,
+    label: NDArray[np.uint8],
+    entry: int,
+    centre: Plane,
+    colourful: bool,
+    rng: Generator,
 ) -> None:
     """Draw one object over image (H, W, 3) and label (H, W), in place."""
     kind, size = OBJECT_CLASSES[entry], label.shape[0]
     radius = kind.reach * rng.uniform(0.15, 0.27) * size
-    row, column = rng.uniform(0.12 * size, 0.88 * size, 2)
+    row, column = float(centre[0]), float(centre[1])
     turn, contrast = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.18, 0.45)
 
     reach = 1.25 * radius + 2.0
@@ -112,7 +128,8 @@ def _place(
     behind = float(window.mean())
     level = behind + contrast * _sign(kind, behind, rng)
     surface = level + kind.relief * kind.surface(x, y, distance, rng).astype(np.float32, copy=False)
-    paint = surface[:, :, None] + _tint(rng, colourful)
+    hue = 2.0 * np.pi * (entry / len(OBJECT_CLASSES)) + 0.4 * rng.standard_normal()
+    paint = surface[:, :, None] + _tint(hue, colourful, rng)
     window += np.clip(0.5 - distance, 0.0, 1.0)[:, :, None] * (paint - window)
     shown = label[rows, columns]
     shown[distance < _BORDER_PIXELS] = IGNORED
@@ -126,10 +143,11 @@ def _sign(kind: ObjectClass, behind: float, rng: Generator) -> int:
     return 1 if rng.random() < np.clip(1.2 - 1.4 * behind, 0.1, 0.9) else -1
 
 
-def _tint(rng: Generator, colourful: bool) -> Plane:
-    """Return a colour offset (3,) that leaves the grey level as it is."""
-    offset = rng.uniform(-0.2, 0.2, 3).astype(np.float32) * np.float32(colourful)
-    return offset - offset @ _LUMA
+def _tint(hue: float, colourful: bool, rng: Generator) -> Plane:
+    """Return a colour offset (3,) of a hue in radians that leaves the grey level as it is."""
+    strength = rng.uniform(0.05, 0.25) * colourful
+    offset = strength * np.cos(hue - 2.0 * np.pi / 3.0 * np.arange(3))
+    return (offset - offset @ _LUMA).astype(np.float32)
 
 
 def _photograph(image: Plane, rng: Generator) -> NDArray[np.uint8]:

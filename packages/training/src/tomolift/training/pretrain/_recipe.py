@@ -43,12 +43,12 @@ def pretrain(
 
     Raises:
         ConfigError: an endless picture set with `pictures=0` or `validation=0`, or a bad file.
-        NonFiniteLoss: the loss became NaN or infinite.
+        NonFiniteLossError: the loss became NaN or infinite.
         OSError: out_dir cannot be written.
     """
     _check_counts(source, config)
     tell = progress or _silent
-    path = out_dir / f"pretrained-{_fingerprint(source, config)}.safetensors"
+    path = out_dir / f"source_{_fingerprint(source, config)}.safetensors"
     found = _find(path, tell)
     return _train(source, path, config, tell) if found is None else found
 

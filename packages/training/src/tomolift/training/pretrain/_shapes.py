@@ -40,9 +40,9 @@ def box(x: Plane, y: Plane, radius: float, rng: Generator) -> Plane:
 
 def triangle(x: Plane, y: Plane, radius: float, rng: Generator) -> Plane:
     """An isosceles triangle, apex up."""
-    slope = rng.uniform(0.45, 0.7)
+    slope = rng.uniform(0.45, 0.65)
     sides = (np.abs(x) - slope * (y + radius)) / np.hypot(1.0, slope)
-    return np.maximum(sides, y - 0.7 * radius)
+    return np.maximum(sides, y - 0.55 * radius)
 
 
 def star(x: Plane, y: Plane, radius: float, rng: Generator) -> Plane:
