@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from .errors import CheckpointError
@@ -78,7 +79,11 @@ def write_checkpoint(
             raise TypeError(
                 f"metadata[{name!r}] is {type(text).__name__}, expected a string: pass str(value)"
             )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    # Cloned, because safetensors refuses tied weights, which share memory.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state_dict.items()
+    }
     # One sorted entry: safetensors does not promise the order of several.
     described = {_METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)}
     _replace(Path(path), safetensors.torch.save(tensors, metadata=described))
