@@ -8,6 +8,7 @@ import mmap
 import os
 import re
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,21 @@ def publish(temporary: Path, path: Path) -> None:
     """Rename a finished, synced file to its place, durably."""
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder to fill, which then becomes ``folder`` (absent or empty) or goes."""
+    make_folder(folder.parent)
+    temporary = temporary_path(folder.parent, folder.name)
+    temporary.mkdir()
+    try:
+        yield temporary
+        publish(temporary, folder)
+    except BaseException:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from ._files import make_folder, whole_folder, write_durably
 from ._phantom_anatomy import draw_case
 from ._phantom_canvas import SLICE_UNITS, UNIT_MM, WIDTH_UNITS
 from .errors import BadInput
@@ -33,7 +32,7 @@ def write_phantom(
 ) -> Path:
     """Write a synthetic MSD task folder: `dataset.json`, `imagesTr` and `labelsTr`.
 
-    The volumes are int16 HU of about 3.5 x 3.5 x 2.8 mm in LPS order, `size` x `size` voxels in
+    The volumes are int16 HU of about 3.15 x 3.15 x 2.8 mm in LPS order, `size` x `size` voxels in
     plane and between 0.86 and 1.29 times `depth` slices; one case in eight has fewer than `depth`
     slices, another in eight no tumour. Labels are 0 background, 1 pancreas, 2 tumour. Bowel loops
     have the pancreas's HU and calibre and differ by their course through depth. A case depends on
@@ -72,21 +71,15 @@ def write_phantom(
     target = Path(out_dir).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput("E_ARGUMENT", out_dir, "is not an empty folder", "name a new one")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with whole_folder(target) as task:
         for folder in ("imagesTr", "labelsTr"):
-            (partial / folder).mkdir()
+            make_folder(task / folder)
         for case in range(cases):
             image, labels = _case_files(case, seed, size, depth, depth_cues)
-            (partial / "imagesTr" / _file_name(case)).write_bytes(image)
-            (partial / "labelsTr" / _file_name(case)).write_bytes(labels)
-        (partial / "dataset.json").write_text(json.dumps(_task(cases, seed), indent=1) + "\n")
-        partial.chmod(0o755)
-        partial.replace(target)
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
+            write_durably(task / "imagesTr" / _file_name(case), image)
+            write_durably(task / "labelsTr" / _file_name(case), labels)
+        contents = json.dumps(_task(cases, seed), indent=1) + "\n"
+        write_durably(task / "dataset.json", contents.encode())
     return Path(out_dir)
 
 

@@ -11,9 +11,9 @@ from ._phantom_canvas import Canvas, Solid, ellipsoid, tube
 from ._phantom_fields import blur_in_plane, smooth_field, smooth_path
 from ._phantom_gut import Path, bowel_loops, pancreas_path, tumour_path
 
-FAT, MUSCLE, FLUID, BONE, GAS = -100.0, 60.0, 12.0, 330.0, -850.0
-ORAL_CONTRAST = 300.0  # the control phantom's bowel: told from pancreas in any single slice
-NOISE_HU, TEXTURE_HU = 12.0, 6.0
+FAT, MUSCLE, FLUID, BONE, GAS = -100.0, 55.0, 12.0, 330.0, -850.0
+ORAL_CONTRAST = 350.0  # the control phantom's bowel: told from pancreas in any single slice
+NOISE_HU, TEXTURE_HU = 9.0, 5.0
 PANCREAS_LABEL, TUMOUR_LABEL = 1, 2
 
 
@@ -30,16 +30,16 @@ class Phase:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Phase:
-        """An early to late portal-venous phase; the tumour is 50 to 60 HU below the pancreas."""
-        strength = rng.uniform(0.85, 1.15)
-        pancreas = 40 + 70 * strength
+        """Early or late in the pancreatic phase: gland and bowel wall outshine the liver."""
+        strength = rng.uniform(0.9, 1.1)
+        pancreas = 45 + 100 * strength
         return cls(
             pancreas=pancreas,
-            tumour=pancreas - rng.uniform(50, 60),
-            liver=60 + 55 * strength,
-            spleen=55 + 70 * strength,
-            kidney=45 + 130 * strength,
-            vessel=45 + 115 * strength,
+            tumour=pancreas - rng.uniform(52, 62),
+            liver=45 + 30 * strength,
+            spleen=45 + 60 * strength,
+            kidney=45 + 150 * strength,
+            vessel=45 + 160 * strength,
         )
 
 
@@ -92,7 +92,7 @@ def draw_case(
 
 def _paint_body(canvas: Canvas, rng: np.random.Generator) -> None:
     """Skin, fat rim, muscle wall, back muscles, spine and ribs."""
-    wide, tall = 42.5 * rng.uniform(0.96, 1.06), 32 * rng.uniform(0.96, 1.06)
+    wide, tall = 41 * rng.uniform(0.96, 1.04), 32 * rng.uniform(0.96, 1.06)
     rim = rng.uniform(2.5, 5.5)
     middle = (48.0, 49.0, 0.0)
     for hu, inset in ((20.0, 0.0), (FAT, 0.8), (MUSCLE, rim), (FAT, rim + 2.6)):
@@ -136,8 +136,8 @@ def _paint_bowel(
         canvas.paint(solid, FAT, grow=1.3)
         canvas.paint(solid, phase.pancreas if depth_cues else ORAL_CONTRAST)
         if depth_cues:
-            for part in loop.fluid:
-                canvas.paint(tube(canvas, part[:, :3], part[:, 3], wobble=0.4), phase.tumour)
+            fluid = tube(canvas, loop.fluid[:, :3], loop.fluid[:, 3], wobble=0.4)
+            canvas.paint(fluid, phase.tumour)
 
 
 def _paint_organs(
@@ -162,7 +162,7 @@ def _paint_organs(
             canvas.paint(solid, rind[1], grow=-rind[0])
 
     organ(phase.spleen, (76, 55, 20), (7.5, 10, 13))
-    organ(90.0, (65, 36, 25), (13, 9.5, 12), rind=(1.6, FLUID + 10))
+    organ(80.0, (65, 36, 25), (13, 9.5, 12), rind=(1.6, FLUID + 10))
     organ(GAS, (64, 30.5, 25), (7, 3.4, 6))
     organ(phase.liver, (30, 45, 17), (17, 21, 24))
     organ(phase.liver, (46, 31, 24), (15, 9, 12))
@@ -188,7 +188,7 @@ def _paint_vessels(canvas: Canvas, phase: Phase, pancreas: Path) -> None:
 def _acquire(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
     """What a scanner adds: tissue texture, its point spread, correlated noise, whole HU."""
     shape = canvas.hu.shape
-    tissue = (canvas.hu > -200) & (canvas.hu < 250)
+    tissue = (canvas.hu > -200) & (canvas.hu < 240)
     texture = np.float32(TEXTURE_HU) * smooth_field(shape, (2.5, 2.5, 2.5), rng)
     sharp = canvas.hu + np.where(tissue, texture, np.float32(0))
     noise = blur_in_plane(rng.standard_normal(shape, dtype=np.float32), 0.6)

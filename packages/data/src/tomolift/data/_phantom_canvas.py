@@ -1,8 +1,8 @@
 """A grid of HU on which the phantom's organs are painted with soft edges (partial volume).
 
-Everything is placed in *units* of 3.5 mm, one in-plane voxel of the default 96 x 96 grid, relative
-to the middle of the slices that the depth policy keeps: x to the patient's left, y to the back,
-both from the image corner, z to the head from the middle slice. A default slice is 0.8 units thick.
+Everything is placed in *units* of 3.5 mm: x to the patient's left and y to the back with the image
+centre at (48, 48), z to the head from the middle of the slices that the depth policy keeps. By
+default a voxel is 0.9 units wide and a slice 0.8 units thick.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Box = tuple[slice, slice, slice]
 
 UNIT_MM = 3.5
 SLICE_UNITS = 0.8
-WIDTH_UNITS = 96.0
+WIDTH_UNITS = 86.4
+CENTRE_UNITS = 48.0
 EDGE_UNITS = 4.0  # how far beyond a solid its distances are known: the room for fat around it
 
 
@@ -48,7 +49,8 @@ class Canvas:
         """
         self.voxels_per_unit = size / WIDTH_UNITS
         slices_per_unit = depth / 70 / SLICE_UNITS
-        self.xy = ((np.arange(size) + 0.5) / self.voxels_per_unit).astype(np.float32)
+        from_centre = (np.arange(size) - (size - 1) / 2) / self.voxels_per_unit
+        self.xy = (CENTRE_UNITS + from_centre).astype(np.float32)
         self.z = ((np.arange(num_slices) - middle) / slices_per_unit).astype(np.float32)
         shape = (num_slices, size, size)
         self.hu: Volume = np.full(shape, -1000, dtype=np.float32)

@@ -30,20 +30,19 @@ PANCREAS = np.array(
 
 # x, y, z of the axes round which the loops wind, foot to head, beyond the longest volume
 LOOP_AXES = (
-    ((29, 52, -42), (29, 48, -26), (26, 40, -12), (31, 34, 4), (38, 30, 22), (40, 30, 42)),
-    ((43, 34, -42), (45, 33, -22), (46, 30, -6), (46, 29, 10), (52, 29, 26), (52, 29, 42)),
-    ((47, 49, -42), (48, 47, -28), (56, 42, -18), (62, 32, -4), (60, 30, 12), (66, 32, 42)),
-    ((63, 50, -42), (66, 50, -26), (66, 48, -10), (72, 42, 2), (74, 38, 18), (72, 38, 42)),
-    ((61, 33, -42), (62, 32, -26), (73, 36, -14), (77, 44, 0), (77, 46, 16), (76, 46, 42)),
+    ((30, 52, -42), (29, 50, -28), (27, 40, -14), (31, 34, 2), (38, 30, 20), (40, 30, 42)),
+    ((43, 33, -42), (45, 32, -22), (46, 29, -6), (46, 28, 10), (52, 28, 26), (52, 28, 42)),
+    ((50, 50, -42), (54, 49, -28), (60, 42, -15), (62, 32, -2), (60, 29, 12), (66, 32, 42)),
+    ((66, 44, -42), (69, 46, -26), (72, 43, -10), (73, 40, 2), (73, 38, 18), (72, 38, 42)),
 )
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A bowel loop, and the stretches of it that hold fluid."""
+    """A bowel loop, and the stretch of it that holds fluid."""
 
     path: Path
-    fluid: tuple[Path, ...]
+    fluid: Path
 
 
 def pancreas_path(shift: NDArray[np.float64], rng: np.random.Generator) -> Path:
@@ -75,17 +74,14 @@ def bowel_loops(pancreas: Path, rng: np.random.Generator) -> list[Loop]:
     for axis in LOOP_AXES:
         candidates = [_winding(np.array(axis, dtype=np.float64), rng) for _ in range(12)]
         taken.append(min(candidates, key=lambda path: sum(_overlap(path, t) for t in taken)))
-    return [
-        Loop(path, tuple(stretch(path, rng, radius=rng.uniform(5.2, 6.4)) for _ in range(3)))
-        for path in taken[1:]
-    ]
+    return [Loop(path, stretch(path, rng, radius=rng.uniform(5.2, 6.4))) for path in taken[1:]]
 
 
 def _winding(axis: NDArray[np.float64], rng: np.random.Generator) -> Path:
     """A tube round `axis` as oblique to the slices as the pancreas (about 2 in plane to 1 in z)."""
     line = smooth_path(axis + rng.normal(0, 1, axis.shape), step=3.0)
     turn = 2 * np.pi * (line[:, 2] / rng.uniform(17, 23) + rng.uniform())
-    amplitude = rng.uniform(3.5, 5.5)
+    amplitude = rng.uniform(3.5, 5.0)
     line[:, 0] += amplitude * np.cos(turn)
     line[:, 1] += 0.8 * amplitude * np.sin(turn)
     radii = rng.uniform(4.9, 6.9, len(line) // 3 + 2)
