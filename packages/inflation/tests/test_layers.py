@@ -1,0 +1,233 @@
+"""Every layer type against itself in 2D, on a volume that repeats one slice and on any volume."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from tomolift.inflation import UnsupportedLayerError, inflate
+from torch import Tensor, nn
+
+# torch's own remark about the 2D layers drawn here
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+STRATEGIES = ["average", "center", "triangular", "negative"]
+relaxed = settings(
+    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+
+
+def noise(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@torch.no_grad()
+def assert_constant_volume(layer: nn.Module, depth: int = 9, **options: object) -> None:
+    """Every slice, ends included, equals the 2D layer's answer."""
+    one = noise(2, 4, 13, 11)
+    expected = layer(one)
+    result = inflate(layer, **options)(one.unsqueeze(2).expand(-1, -1, depth, -1, -1))  # type: ignore[arg-type]
+    assert result.shape[2] >= 1
+    torch.testing.assert_close(result, expected.unsqueeze(2).expand_as(result))
+
+
+@torch.no_grad()
+def assert_slicewise(layer: nn.Module, **options: object) -> None:
+    volume = noise(2, 4, 9, 13, 11)
+    result = inflate(layer, depth_stride=1, **options)(volume)  # type: ignore[arg-type]
+    expected = torch.stack([layer(each) for each in volume.unbind(2)], dim=2)
+    torch.testing.assert_close(result, expected)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, *, odd: bool = False, unit_stride: bool = False) -> nn.Conv2d:
+    kernel = draw(st.sampled_from([1, 3, 5] if odd else [1, 2, 3, 4, 5]))
+    dilation = draw(st.integers(1, 3))
+    reach = dilation * (kernel - 1)
+    stride = 1 if unit_stride else draw(st.integers(1, 3))
+    padding: int | str = draw(st.sampled_from([0, reach // 2]))
+    if stride == 1 and draw(st.booleans()):
+        padding = "same"
+    assume(padding != 0 or reach < 9)
+    layer = nn.Conv2d(
+        4,
+        8,
+        kernel,
+        stride,
+        padding,
+        dilation,
+        groups=draw(st.sampled_from([1, 2, 4])),
+        bias=draw(st.booleans()),
+        padding_mode=draw(st.sampled_from(["zeros", "replicate", "circular"])),
+        dtype=torch.float64,
+    )
+    assume(layer.padding_mode != "circular" or reach < 9)
+    return layer
+
+
+@relaxed
+@given(layer=convolutions(), strategy=st.sampled_from(STRATEGIES))
+def test_any_convolution_is_exact_at_every_slice_of_a_constant_volume(
+    layer: nn.Conv2d, strategy: str
+) -> None:
+    assert_constant_volume(layer, depth=13, strategy=strategy)
+
+
+@relaxed
+@given(layer=convolutions(), strategy=st.sampled_from(STRATEGIES), depth_stride=st.integers(1, 3))
+def test_a_depth_stride_of_its_own_keeps_a_constant_volume_exact(
+    layer: nn.Conv2d, strategy: str, depth_stride: int
+) -> None:
+    assert_constant_volume(layer, depth=13, strategy=strategy, depth_stride=depth_stride)
+
+
+@relaxed
+@given(
+    layer=convolutions(odd=True),
+    strategy=st.sampled_from(STRATEGIES),
+    depth_kernel=st.sampled_from([1, 3, 5, 7]),
+)
+def test_a_depth_kernel_of_its_own_keeps_a_constant_volume_exact(
+    layer: nn.Conv2d, strategy: str, depth_kernel: int
+) -> None:
+    assert_constant_volume(layer, depth=13, strategy=strategy, depth_kernel=depth_kernel)
+
+
+@relaxed
+@given(layer=convolutions(odd=True), depth_padding=st.sampled_from(["zeros", "replicate"]))
+def test_an_odd_centre_that_keeps_the_size_is_slicewise_exact(
+    layer: nn.Conv2d, depth_padding: str
+) -> None:
+    assume(
+        layer.padding == "same"
+        or layer.padding[0] == layer.dilation[0] * (layer.kernel_size[0] // 2)
+    )
+    assert_slicewise(layer, strategy="center", depth_padding=depth_padding)
+
+
+@relaxed
+@given(
+    kind=st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padded=st.booleans(),
+    ceil_mode=st.booleans(),
+)
+def test_any_pool_is_exact_at_every_slice_of_a_constant_volume(
+    kind: type[nn.Module], kernel: int, stride: int, padded: bool, ceil_mode: bool
+) -> None:
+    padding = kernel // 2 if padded else 0
+    assert_constant_volume(kind(kernel, stride, padding, ceil_mode=ceil_mode))
+
+
+@relaxed
+@given(kernel=st.integers(1, 4), stride=st.integers(1, 3), padded=st.booleans())
+def test_any_pool_is_slicewise_without_depth_stride(kernel: int, stride: int, padded: bool) -> None:
+    for kind in (nn.MaxPool2d, nn.AvgPool2d):
+        assert_slicewise(kind(kernel, stride, kernel // 2 if padded else 0))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        nn.AvgPool2d(3, 2, 1, divisor_override=5),
+        nn.AvgPool2d(2, 2, ceil_mode=True, divisor_override=5),
+        nn.MaxPool2d((3, 2), (2, 1), (1, 0)),
+        nn.MaxPool2d(2, 1, dilation=2),
+        nn.Conv2d(4, 8, (3, 5), (1, 2), (1, 2), dtype=torch.float64),
+        nn.Conv2d(4, 8, 3, padding="valid", dtype=torch.float64),
+        nn.Conv2d(4, 8, 3, padding=2, padding_mode="reflect", dtype=torch.float64),
+        nn.Upsample(scale_factor=2),
+        nn.Upsample(scale_factor=2, mode="nearest-exact"),
+        nn.Upsample(scale_factor=(2, 3), mode="bilinear"),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+        nn.UpsamplingBilinear2d(scale_factor=2),
+        nn.UpsamplingNearest2d(scale_factor=2),
+        nn.AdaptiveAvgPool2d((3, None)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.AdaptiveMaxPool2d((2, 5)),
+        nn.BatchNorm2d(4, dtype=torch.float64).eval(),
+        nn.BatchNorm2d(4, affine=False, track_running_stats=False),
+        nn.InstanceNorm2d(4, affine=True, dtype=torch.float64),
+        nn.GroupNorm(2, 4, dtype=torch.float64),
+        nn.Sequential(nn.GroupNorm(2, 4), nn.PReLU(4)).double(),
+        nn.Softmax(dim=1),
+        nn.Dropout2d().eval(),
+        nn.Identity(),
+    ],
+    ids=repr,
+)
+def test_layer_is_exact_at_every_slice_of_a_constant_volume(layer: nn.Module) -> None:
+    assert_constant_volume(layer)
+
+
+@pytest.mark.parametrize("scale", [2, (2, 3)])
+def test_an_upsampling_without_depth_stride_keeps_every_slice(scale: object) -> None:
+    assert_slicewise(nn.Upsample(scale_factor=scale, mode="bilinear"))  # type: ignore[arg-type]
+
+
+def test_a_channel_dropout_drops_a_channel_in_all_slices_at_once() -> None:
+    torch.manual_seed(0)
+    kept = inflate(nn.Dropout2d())(torch.ones(4, 16, 3, 5, 5))
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(kept.amax((2, 3, 4)), kept.amin((2, 3, 4)))
+
+
+def test_a_one_by_one_filter_becomes_one_by_one_by_one() -> None:
+    layer = inflate(nn.Conv2d(4, 8, 1, 2), depth_kernel=5)
+    assert layer.kernel_size == (1, 1, 1)
+    assert layer.stride == (2, 2, 2)
+
+
+def test_depth_stride_one_turns_a_pool_into_one_of_a_single_slice() -> None:
+    pool = inflate(nn.MaxPool2d(3, 2, 1), depth_stride=1)
+    assert (pool.kernel_size, pool.stride, pool.padding) == ((1, 3, 3), (1, 2, 2), (0, 1, 1))
+
+
+def test_a_tiling_filter_tiles_the_depth_at_its_own_stride() -> None:
+    layer = inflate(nn.Conv2d(4, 8, 2, 2), depth_stride=1)
+    assert layer.kernel_size == (1, 2, 2)
+    assert inflate(nn.Conv2d(4, 8, 4, 4)).kernel_size == (4, 4, 4)
+
+
+def test_zeros_padding_gives_plain_torch_layers() -> None:
+    net = inflate(nn.Sequential(nn.Conv2d(4, 8, 3, padding=1)), depth_padding="zeros")
+    assert type(net[0]) is nn.Conv3d  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.Upsample(scale_factor=2, mode="bicubic"), "has no 3D form: use mode='bilinear'"),
+        (nn.Upsample(size=(8, 8)), r"says nothing about the number of slices: use Upsample\(scale"),
+        (nn.MaxPool2d(2, return_indices=True), "counts positions in a slice"),
+        (nn.AdaptiveMaxPool2d(2, return_indices=True), "counts positions in a slice"),
+        (nn.Softmax(dim=-1), r"Softmax\(dim=-1\) is not over the channels: use dim=1"),
+        (nn.Flatten(1, 2), r"Flatten\(1, 2\) counts axes of a slice"),
+        (nn.LayerNorm((4, 8, 8)), r"has a weight per position"),
+        (nn.ConvTranspose2d(4, 4, 2, 2), "ConvTranspose2d has no known 3D twin"),
+        (nn.PixelShuffle(2), "PixelShuffle has no known 3D twin"),
+        (nn.LPPool2d(2, 2), "LPPool2d has no known 3D twin"),
+        (nn.LazyConv2d(4, 3), "LazyConv2d"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_a_layer_without_3d_form_is_refused_by_dotted_name_and_cure(
+    layer: nn.Module, message: str
+) -> None:
+    net = nn.Sequential(nn.ReLU(), nn.Sequential(layer))
+    with pytest.raises(UnsupportedLayerError, match=rf"^'1\.0': .*{message}") as caught:
+        inflate(net)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_even_depth_kernel_that_cannot_keep_the_slices_is_refused() -> None:
+    with pytest.raises(UnsupportedLayerError, match=r"depth_kernel=4 is even.*use an odd"):
+        inflate(nn.Conv2d(4, 8, 3), depth_kernel=4)
+
+
+def test_upsampling_that_undoes_an_unknown_depth_stride_is_refused() -> None:
+    with pytest.raises(UnsupportedLayerError, match="use depth_stride='same' or 1"):
+        inflate(nn.Upsample(scale_factor=4), depth_stride=2)
