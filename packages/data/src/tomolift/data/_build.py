@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +25,7 @@ from ._format import (
 )
 from ._geometry import Axes
 from ._ingest import CaseJob, Ingested, ingest_case
-from ._journal import Entry, append_entry, is_intact, read_journal, rewrite_journal
+from ._journal import Entry, append_entry, is_intact, mend_journal, read_journal, rewrite_journal
 from ._msd import IGNORE_LABEL, Case, Task, read_task
 from ._sources import case_key, sources_of, what_changed
 from .errors import BadInput
@@ -100,7 +101,9 @@ def build_cache(
     cache = Path(cache_dir)
     _prepare(cache)
     with _files.locked(cache / "lock"):
-        _files.remove_stale(cache / "tmp")
+        for folder in (cache, cache / "volumes", cache / "tmp"):
+            _files.remove_stale(folder)
+        mend_journal(cache)
         plan = _plan(task, selected, configuration, cache)
         entries = _carry_out(plan, cache, workers, progress)
         if not any(entry["status"] == "ok" for entry in entries.values()):
@@ -126,8 +129,9 @@ def _select(task: Task, cases: Sequence[str] | None) -> tuple[Case, ...]:
 def _prepare(cache: Path) -> None:
     if cache.exists() and not cache.is_dir():
         raise BadInput("E_CACHE", cache, "is a file", "name a folder for the cache")
-    ours = any((cache / name).exists() for name in (MANIFEST, JOURNAL, "lock"))
-    if cache.is_dir() and any(cache.iterdir()) and not ours:
+    ours = {MANIFEST, JOURNAL, "lock", "volumes", "tmp"}  # some or all: a killed build's folder
+    names = {path.name for path in cache.iterdir()} if cache.is_dir() else set()
+    if any(name not in ours and not _files.is_temporary(name) for name in names):
         problem = "is neither empty nor a cache"
         raise BadInput("E_CACHE", cache, problem, "name an empty or a new folder")
     _files.make_folder(cache / "volumes")
@@ -148,7 +152,7 @@ def _plan(task: Task, selected: Sequence[Case], configuration: Configuration, ca
     plan = _Plan({}, {}, {})
     shared_task = replace(task, cases=())  # every job travels to a worker; the list need not
     for case in selected:
-        job = CaseJob(shared_task, case, sources_of(task, case), configuration, cache)
+        job = CaseJob(shared_task, case, sources_of(task, case), configuration, cache, os.getpid())
         old = known.get(case.name)
         basis = _basis(job)
         if old is not None and old["key"] == basis["key"] and is_intact(cache, old):

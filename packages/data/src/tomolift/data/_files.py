@@ -103,6 +103,11 @@ def temporary_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether ``name`` was made by :func:`temporary_path`."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def remove_stale(folder: Path) -> None:
     """Remove temporary files of processes of this machine that are no more."""
     host = socket.gethostname().partition(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,13 +40,14 @@ MISPLACED = 0.01  # of the smallest voxel side: float32 headers are good to abou
 
 @dataclass(frozen=True)
 class CaseJob:
-    """Everything that a worker needs to ingest one case."""
+    """Everything that a worker needs to ingest one case; ``builder`` is the build's process id."""
 
     task: Task
     case: Case
     sources: Sources
     configuration: Configuration
     cache_dir: Path
+    builder: int
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,9 @@ def _publish(
     paths = CasePaths.of(job.cache_dir, job.case.name)
     content = {**info.to_json(), "image": _checksums(file), "label": _checksums(labels.file)}
     record = canonical_json(signed(content))
+    if job.builder not in (os.getpid(), os.getppid()):
+        # the next build may already be at work with another configuration: leave its files alone
+        raise RuntimeError("the build that this worker belongs to is gone")
     if paths.record.exists():
         # a reader must never see an old manifest with new volumes: no cache until this build ends
         remove(job.cache_dir / MANIFEST)

@@ -24,18 +24,27 @@ _FIELDS = {
 
 def read_journal(cache_dir: Path) -> dict[str, Entry]:
     """Return the last sound entry of each case."""
+    lines = (_entry_of(line) for line in _lines(cache_dir))
+    return {entry["case"]: entry for entry in lines if entry is not None}
+
+
+def damaged_lines(cache_dir: Path) -> list[int]:
+    """Return the numbers, from 1, of lines that are no sound entries."""
+    lines = enumerate(_lines(cache_dir), start=1)
+    return [number for number, line in lines if _entry_of(line) is None]
+
+
+def _lines(cache_dir: Path) -> list[bytes]:
     path = cache_dir / JOURNAL
-    if not path.is_file():
-        return {}
-    entries: dict[str, Entry] = {}
-    for line in path.read_bytes().splitlines():
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):  # torn by a crash: as if never written
-            continue
-        if is_signed(entry) and _is_complete(entry):
-            entries[entry["case"]] = entry
-    return entries
+    return path.read_bytes().splitlines() if path.is_file() else []
+
+
+def _entry_of(line: bytes) -> Entry | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):  # torn by a crash: as if never written
+        return None
+    return entry if is_signed(entry) and _is_complete(entry) else None
 
 
 def _is_complete(entry: Entry) -> bool:
@@ -45,6 +54,13 @@ def _is_complete(entry: Entry) -> bool:
 def append_entry(cache_dir: Path, entry: Entry) -> None:
     """Record what became of one case, durably."""
     append_durably(cache_dir / JOURNAL, canonical_json(signed(entry)))
+
+
+def mend_journal(cache_dir: Path) -> None:
+    """Take a torn last line away, so that the next one does not grow onto it."""
+    path = cache_dir / JOURNAL
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):
+        rewrite_journal(cache_dir, read_journal(cache_dir))
 
 
 def rewrite_journal(cache_dir: Path, entries: dict[str, Entry]) -> None:

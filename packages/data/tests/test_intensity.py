@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tomolift.data import (
+    BadInput,
+    Intensity,
+    MinMax,
+    Percentiles,
+    Statistics,
+    Window,
+    ZScore,
+    parse_intensity,
+)
+
+STATISTICS = Statistics(-1000.0, 3000.0, 50.0, 400.0, {0.5: -900.0, 99.5: 1100.0})
+STORED = np.array([[-1000, -900, 0, 1100, 3000]], np.int16)
+
+
+def rescaled(policy: Intensity, stored: np.ndarray = STORED, **scaling: float) -> np.ndarray:
+    rescale = policy.rescale(STATISTICS)
+    if scaling:
+        rescale = rescale.in_stored_units(**scaling)
+    out = np.empty(stored.shape, np.float32)
+    rescale.apply(stored, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("policy", "low", "high"),
+    [(MinMax(), -1000, 3000), (Window(-100, 240), -100, 240), (Percentiles(), -900, 1100)],
+)
+def test_range_policies_map_their_range_to_0_1_and_clip(
+    policy: Intensity, low: float, high: float
+) -> None:
+    expected = np.clip((STORED.astype(np.float64) - low) / (high - low), 0, 1)
+    np.testing.assert_allclose(rescaled(policy), expected, atol=1e-6)
+
+
+def test_zscore_is_not_clipped() -> None:
+    expected = (STORED.astype(np.float64) - 50) / 400
+    np.testing.assert_allclose(rescaled(ZScore()), expected, rtol=1e-6)
+
+
+def test_min_max_is_exact_at_both_ends() -> None:
+    out = rescaled(MinMax())
+    assert out.min() == 0.0
+    assert out.max() <= 1.0
+    assert out.max() > 1 - 1e-6
+
+
+@pytest.mark.parametrize("policy", [MinMax(), Window(-100, 240), ZScore()])
+@pytest.mark.parametrize("slope", [2.0, -0.25])
+def test_slope_and_intercept_commute_with_the_policy(policy: Intensity, slope: float) -> None:
+    real = slope * STORED.astype(np.float64) - 24
+    expected = np.empty(STORED.shape, np.float32)
+    policy.rescale(STATISTICS).apply(real.astype(np.float32), expected)
+    out = rescaled(policy, slope=slope, intercept=-24.0)
+    np.testing.assert_allclose(out, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("policy", [MinMax(), Percentiles(), ZScore()])
+def test_a_constant_volume_becomes_zero(policy: Intensity) -> None:
+    flat = Statistics(7.0, 7.0, 7.0, 0.0, {0.5: 7.0, 99.5: 7.0})
+    out = np.empty((1, 2), np.float32)
+    policy.rescale(flat).apply(np.array([[7, 7]], np.int16), out)
+    assert (out == 0).all()
+
+
+def test_a_range_beyond_float32_is_refused() -> None:
+    with pytest.raises(BadInput, match="E_INTENSITY"):
+        MinMax().rescale(Statistics(0.0, 1e-45, 0.0, 0.0, {}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "window", "window:1", "window:2,1", "minmax:1", "percentiles:0.3,99", "hu:1,2",
+             "window:nan,1", "window:a,b", "percentiles:99,1"],
+)  # fmt: skip
+def test_an_unknown_policy_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match=r"^intensity: .*; .*\[E_ARGUMENT\]$"):
+        parse_intensity(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("minmax", MinMax()),
+        ("zscore", ZScore()),
+        ("percentiles", Percentiles()),
+        ("percentiles:1,99", Percentiles(1.0, 99.0)),
+        ("window:-100,240", Window(-100.0, 240.0)),
+    ],
+)
+def test_policies_are_named_on_the_command_line(text: str, policy: Intensity) -> None:
+    assert parse_intensity(text) == policy
