@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tomolift.models import DilatedResNet18, load_pretrained, read_checkpoint
+from tomolift.training._device import choose_compute
 from tomolift.training.errors import ConfigError, NonFiniteLossError
 from tomolift.training.pretrain import (
     Picture,
@@ -153,6 +154,37 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(
         NonFiniteLossError, match="loss inf in epoch 1, step 1; lower the learning rate"
     ):
         pretrain(ProceduralPictures(size=40), tmp_path, TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class IgnoredPictures(NumberedPictures):
+    """The same pictures with every pixel ignored."""
+
+    def read(self, part: str, index: int) -> Picture:
+        picture = super().read(part, index)
+        return replace(picture, label=np.full_like(picture.label, 255))
+
+
+def test_a_step_without_a_valid_pixel_is_skipped() -> None:
+    network = DilatedResNet18(3)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    loss = fit_module._train_epoch(
+        network,
+        torch.optim.SGD(network.parameters()),
+        choose_compute("fp32"),
+        IgnoredPictures(),
+        replace(TINY, pictures=0),
+        epoch=0,
+    )
+    assert loss == 0.0
+    for name, value in network.named_parameters():
+        assert torch.equal(value, before[name])
+
+
+def test_a_validation_part_without_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no validation picture has a labelled pixel"):
+        pretrain(IgnoredPictures(), tmp_path, replace(TINY, pictures=0, validation=0))
     assert list(tmp_path.iterdir()) == []
 
 

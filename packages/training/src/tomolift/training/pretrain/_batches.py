@@ -37,6 +37,11 @@ class Batch:
     labels: UInt8[Tensor, "batch height width"]
 
 
+def epoch_length(source: PictureSource, config: PretrainConfig) -> int:
+    """Return how many training pictures one epoch has."""
+    return _wanted(config.pictures, source.count("training"))
+
+
 def training_batches(
     source: PictureSource, config: PretrainConfig, *, epoch: int
 ) -> Iterator[Batch]:
@@ -46,7 +51,7 @@ def training_batches(
     if available is None:
         order = np.arange(epoch * config.pictures, (epoch + 1) * config.pictures)
     else:
-        order = rng.permutation(available)[: config.pictures or available]
+        order = rng.permutation(available)[: epoch_length(source, config)]
     seeds = rng.integers(2**32, size=len(order))
     groups = [slice(start, start + config.batch) for start in range(0, len(order), config.batch)]
 
@@ -61,10 +66,7 @@ def training_batches(
 
 def validation_batches(source: PictureSource, config: PretrainConfig) -> Iterator[Batch]:
     """Yield the validation pictures whole, neighbours of equal size together."""
-    available = source.count("validation")
-    count = (
-        config.validation if available is None else min(config.validation or available, available)
-    )
+    count = _wanted(config.validation, source.count("validation"))
     waiting: list[Picture] = []
     for picture in _one_ahead(lambda index: source.read("validation", index), range(count)):
         full = len(waiting) == config.batch
@@ -74,6 +76,11 @@ def validation_batches(source: PictureSource, config: PretrainConfig) -> Iterato
         waiting.append(picture)
     if waiting:
         yield _stack(waiting)
+
+
+def _wanted(wanted: int, available: int | None) -> int:
+    """Return the number of pictures taken of a part; 0 wanted means all there are."""
+    return wanted if available is None else min(wanted or available, available)
 
 
 def _augment(picture: Picture, crop: int, seed: int) -> Picture:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from .._device import Compute, choose_compute
 from .._loss import fused_cross_entropy
-from ..errors import NonFiniteLossError
-from ._batches import training_batches, validation_batches
+from ..errors import ConfigError, NonFiniteLossError
+from ._batches import Batch, epoch_length, training_batches, validation_batches
 from ._config import PretrainConfig
 from ._source import IGNORED, PictureSource
 
@@ -66,6 +66,7 @@ def fit(source: PictureSource, config: PretrainConfig, *, progress: Callable[[st
     Equal configuration, torch and thread count give equal bits on one CPU.
 
     Raises:
+        ConfigError: every validation pixel is ignored, or a file of the set is bad.
         NonFiniteLossError: the loss became NaN or infinite.
     """
     started = time.monotonic()
@@ -74,33 +75,9 @@ def fit(source: PictureSource, config: PretrainConfig, *, progress: Callable[[st
     optimiser = torch.optim.Adam(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    available = source.count("training")
-    pictures = (
-        config.pictures if available is None else min(config.pictures or available, available)
-    )
-    steps = config.epochs * math.ceil(pictures / config.batch)
-    step, losses, best = 0, list[float](), (-1.0, 0, torch.empty(0), dict[str, Tensor]())
+    losses, best = list[float](), (-1.0, 0, torch.empty(0), dict[str, Tensor]())
     for epoch in range(config.epochs):
-        network.train()
-        total, pixels = 0.0, 0
-        for batch in training_batches(source, config, epoch=epoch):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step, steps)
-            loss, confusion = _loss(network, compute, batch.images, batch.labels, config.reduction)
-            valid = int(confusion.sum())
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise NonFiniteLossError(
-                    f"pretrain {source.identity}: loss {value} in epoch {epoch + 1}, step "
-                    f"{step + 1}; lower the learning rate ({config.learning_rate})"
-                )
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            total += value if config.reduction == "sum" else value * valid
-            pixels += valid
-            step += 1
-        losses.append(total / max(1, pixels))
+        losses.append(_train_epoch(network, optimiser, compute, source, config, epoch=epoch))
         confusion = validate(network, compute, source, config)
         score = float(mean_iou(confusion))
         progress(
@@ -109,15 +86,50 @@ def fit(source: PictureSource, config: PretrainConfig, *, progress: Callable[[st
         )
         if score > best[0]:
             best = (score, epoch + 1, confusion, _snapshot(network))
+    endless = source.count("training") is None
     return Fit(
         state=best[3],
         best_epoch=best[1],
         confusion=best[2],
         losses=tuple(losses),
-        pictures=pictures * config.epochs if available is None else pictures,
+        pictures=epoch_length(source, config) * (config.epochs if endless else 1),
         seconds=time.monotonic() - started,
         device=f"{compute.describe()}, {compute.precision}",
     )
+
+
+def _train_epoch(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    compute: Compute,
+    source: PictureSource,
+    config: PretrainConfig,
+    *,
+    epoch: int,
+) -> float:
+    """Take one pass over the training pictures and return the mean loss per valid pixel."""
+    network.train()
+    steps = math.ceil(epoch_length(source, config) / config.batch)
+    total, pixels = 0.0, 0
+    for step, batch in enumerate(training_batches(source, config, epoch=epoch)):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(config, epoch * steps + step, config.epochs * steps)
+        loss, confusion = _loss(network, compute, batch, config.reduction)
+        valid = int(confusion.sum())
+        if not valid:  # nothing to learn from, and a mean over nothing
+            continue
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"pretrain {source.identity}: loss {value} in epoch {epoch + 1}, step {step + 1}; "
+                f"lower the learning rate ({config.learning_rate})"
+            )
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        total += value if config.reduction == "sum" else value * valid
+        pixels += valid
+    return total / max(1, pixels)
 
 
 @torch.no_grad()
@@ -129,7 +141,11 @@ def validate(
     classes = len(source.class_names)
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     for batch in validation_batches(source, config):
-        confusion += _loss(network, compute, batch.images, batch.labels, "mean")[1].cpu()
+        confusion += _loss(network, compute, batch, "sum")[1].cpu()
+    if not confusion.any():
+        raise ConfigError(
+            f"{source.identity}: no validation picture has a labelled pixel; check its label maps"
+        )
     return confusion
 
 
@@ -146,11 +162,8 @@ def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
     warm = max(1, steps // 5)
     if step < warm:
         return config.learning_rate * (step + 1) / warm
-    return (
-        config.learning_rate
-        * 0.5
-        * (1.0 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
-    )
+    fall = (step - warm + 1) / (steps - warm + 1)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * fall))
 
 
 def _initial(classes: int, seed: int) -> DilatedResNet18:
@@ -168,9 +181,9 @@ def _initial(classes: int, seed: int) -> DilatedResNet18:
 
 
 def _loss(
-    network: nn.Module, compute: Compute, images: Tensor, labels: Tensor, reduction: str
+    network: nn.Module, compute: Compute, batch: Batch, reduction: str
 ) -> tuple[Tensor, Tensor]:
-    images, labels = images.to(compute.device), labels.to(compute.device)
+    images, labels = batch.images.to(compute.device), batch.labels.to(compute.device)
     if compute.precision != "fp32":
         images = images.contiguous(memory_format=torch.channels_last)
     with compute.autocast():
