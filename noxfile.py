@@ -70,11 +70,11 @@ def lint(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "ruff", "check", ".", external=True)
     session.run(PYTHON, "-m", "ruff", "format", "--check", ".", external=True)
     native = sorted(
-        str(path) for path in Path("csrc").rglob("*") if path.suffix in {".h", ".cpp", ".cu", ".cuh"}
+        str(path)
+        for path in Path("csrc").rglob("*")
+        if path.suffix in {".h", ".cpp", ".cu", ".cuh"}
     )
-    session.run(
-        str(DEV / "bin" / "clang-format"), "--dry-run", "--Werror", *native, external=True
-    )
+    session.run(str(DEV / "bin" / "clang-format"), "--dry-run", "--Werror", *native, external=True)
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -143,7 +143,9 @@ def _use_alone(session: nox.Session, name: str, wheels: Path, scratch: Path) -> 
     expected = {f"tomolift-{p}" for p in PACKAGES} if name == "training" else {f"tomolift-{name}"}
     if found != expected:
         session.error(f"tomolift-{name} alone pulls in {sorted(found - expected)}")
-    blocks = re.findall(r"```python\n(.*?)```", Path(f"packages/{name}/README.md").read_text(), re.S)
+    blocks = re.findall(
+        r"```python\n(.*?)```", Path(f"packages/{name}/README.md").read_text(), re.S
+    )
     if not blocks:
         session.error(f"packages/{name}/README.md has no python snippet")
     snippet = scratch / f"snippet_{name}.py"

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-
-from tomolift.training import CheckpointDamaged
+from tomolift.training import DamagedCheckpointError
 from tomolift.training._checkpoint import (
     Position,
     read_envelope,
     resume_checkpoint,
     save_checkpoint,
 )
+from torch import nn
 
 RECORD = {"epoch": 1, "loss": 0.5}
 
@@ -48,9 +47,7 @@ def save(folder: Path, epoch: int = 1) -> tuple[nn.Module, torch.optim.Optimizer
 def test_a_resumed_training_continues_bit_for_bit(tmp_path: Path) -> None:
     network, optimiser, _ = save(tmp_path)
     other, other_optimiser = network_and_optimiser(9)
-    position = resume_checkpoint(
-        tmp_path, network=other, optimiser=other_optimiser, identity="run"
-    )
+    position = resume_checkpoint(tmp_path, network=other, optimiser=other_optimiser, identity="run")
     assert position == Position(1, [RECORD])
     steps(network, optimiser, 3, seed=2)
     steps(other, other_optimiser, 3, seed=2)
@@ -87,7 +84,7 @@ def test_every_flipped_bit_is_detected(tmp_path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointDamaged, match=path.name):
+    with pytest.raises(DamagedCheckpointError, match=path.name):
         read_envelope(path)
 
 
@@ -95,7 +92,7 @@ def test_every_flipped_bit_is_detected(tmp_path: Path, at: int) -> None:
 def test_a_truncated_checkpoint_is_detected(tmp_path: Path, length: int) -> None:
     _, _, path = save(tmp_path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(CheckpointDamaged, match="delete it"):
+    with pytest.raises(DamagedCheckpointError, match="delete it"):
         read_envelope(path)
 
 
@@ -112,12 +109,12 @@ def test_nothing_but_damage_is_an_error_not_a_fresh_start(tmp_path: Path) -> Non
     _, _, path = save(tmp_path)
     path.write_bytes(b"TOMOCKP1")
     network, optimiser = network_and_optimiser(0)
-    with pytest.raises(CheckpointDamaged):
+    with pytest.raises(DamagedCheckpointError):
         resume_checkpoint(tmp_path, network=network, optimiser=optimiser, identity="run")
 
 
 def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:
     save(tmp_path)
     network, optimiser = network_and_optimiser(0)
-    with pytest.raises(CheckpointDamaged, match="another run"):
+    with pytest.raises(DamagedCheckpointError, match="another run"):
         resume_checkpoint(tmp_path, network=network, optimiser=optimiser, identity="other")

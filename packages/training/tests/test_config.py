@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from tomolift.training import ARMS, ConfigError, config_from_json, load_profile
 from tomolift.training.cli._overrides import Overrides, resolve
 
@@ -53,9 +52,7 @@ def test_the_papers_five_rows_are_arms_with_the_papers_figures() -> None:
         ("not toml", "not valid TOML"),
     ],
 )
-def test_a_bad_profile_is_refused_by_key_in_one_line(
-    tmp_path: Path, text: str, words: str
-) -> None:
+def test_a_bad_profile_is_refused_by_key_in_one_line(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:

@@ -14,9 +14,9 @@ from ._config import DataConfig as DataConfig
 from ._config import TrainingConfig as TrainingConfig
 from ._profile import config_from_json as config_from_json
 from ._profile import load_profile as load_profile
-from .errors import CheckpointDamaged as CheckpointDamaged
 from .errors import ConfigError as ConfigError
-from .errors import NonFiniteLoss as NonFiniteLoss
+from .errors import DamagedCheckpointError as DamagedCheckpointError
+from .errors import NonFiniteLossError as NonFiniteLossError
 
 if TYPE_CHECKING:
     from ._experiment import reproduce as reproduce

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from tomolift import data
+from torch import Tensor
 
 
 def all_background(cache: data.Cache, cases: Sequence[str]) -> dict[str, Tensor]:

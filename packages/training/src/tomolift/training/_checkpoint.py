@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ._files import write_bytes
-from .errors import CheckpointDamaged
+from .errors import DamagedCheckpointError
 
 MAGIC = b"TOMOCKP1"
 _HEAD = struct.Struct("<8sQQ")
@@ -80,21 +80,21 @@ def resume_checkpoint(
     """Load the newest checkpoint that verifies; Position(0, []) where there is none.
 
     Raises:
-        CheckpointDamaged: there are checkpoints but none verifies, or one is another run's.
+        DamagedCheckpointError: there are checkpoints but none verifies, or one is another run's.
     """
     damage: list[str] = []
     for path in _checkpoints(folder):
         try:
             record, tensors = read_envelope(path)
-        except CheckpointDamaged as error:
+        except DamagedCheckpointError as error:
             damage.append(str(error))
             continue
         if record["identity"] != identity:
-            raise CheckpointDamaged(f"{path}: belongs to another run; delete its folder")
+            raise DamagedCheckpointError(f"{path}: belongs to another run; delete its folder")
         _restore(network, optimiser, tensors)
         return Position(int(record["epoch"]), list(record["history"]))
     if damage:
-        raise CheckpointDamaged(damage[0])
+        raise DamagedCheckpointError(damage[0])
     return Position(0, [])
 
 
@@ -102,18 +102,18 @@ def read_envelope(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read and verify one checkpoint file.
 
     Raises:
-        CheckpointDamaged: not a checkpoint, truncated, or a bit differs from what was written.
+        DamagedCheckpointError: not a checkpoint, truncated, or a bit differs from what was written.
     """
     content = path.read_bytes()
     cure = "delete it to go on from an older one"
     if len(content) < _HEAD.size + _DIGEST_BYTES or not content.startswith(MAGIC):
-        raise CheckpointDamaged(f"{path}: not a whole training checkpoint; {cure}")
+        raise DamagedCheckpointError(f"{path}: not a whole training checkpoint; {cure}")
     _, text_length, body_length = _HEAD.unpack_from(content)
     end = _HEAD.size + text_length + body_length
     if end + _DIGEST_BYTES != len(content):
-        raise CheckpointDamaged(f"{path}: {len(content)} bytes, should be {end + 32}; {cure}")
+        raise DamagedCheckpointError(f"{path}: {len(content)} bytes, should be {end + 32}; {cure}")
     if hashlib.sha256(content[:end]).digest() != content[end:]:
-        raise CheckpointDamaged(f"{path}: its sha256 does not match its content; {cure}")
+        raise DamagedCheckpointError(f"{path}: its sha256 does not match its content; {cure}")
     body_start = _HEAD.size + text_length
     record: dict[str, Any] = json.loads(content[_HEAD.size : body_start])
     return record, load_tensors(content[body_start:end])

@@ -5,10 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ._arms import ARMS, PAPER_ARMS
 from .errors import ConfigError
+
+Task = Literal["phantom", "folder"]
+Short = Literal["drop", "pad"]
+Precision = Literal["auto", "fp32", "bf16"]
+DepthPadding = Literal["zeros", "replicate"]
+StartsFrom = Literal["finetuned", "pretrained"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +33,17 @@ class DataConfig:
         cases: a seeded subset of this many cases; 0 takes all.
     """
 
-    task: str = "folder"
+    task: Task = "folder"
     phantom_cases: int = 16
     depth: int = 70
-    short: str = "drop"
+    short: Short = "drop"
     intensity: str = "minmax"
     zoom: float = 1.0
     cases: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("data.task", self.task, ("phantom", "folder"))
-        _one_of("data.short", self.short, ("drop", "pad"))
+        _one_of("data.task", self.task, get_args(Task))
+        _one_of("data.short", self.short, get_args(Short))
         _at_least("data.phantom_cases", self.phantom_cases, 4)
         _at_least("data.depth", self.depth, 1)
         _at_least("data.cases", self.cases, 0)
@@ -73,16 +79,16 @@ class TrainingConfig:
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 1e-4
-    precision: str = "fp32"
-    depth_padding: str = "zeros"
+    precision: Precision = "fp32"
+    depth_padding: DepthPadding = "zeros"
     depth_stride: int = 0
-    source: str = "finetuned"
+    source: StartsFrom = "finetuned"
     threads: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("training.precision", self.precision, ("auto", "fp32", "bf16"))
-        _one_of("training.depth_padding", self.depth_padding, ("zeros", "replicate"))
-        _one_of("training.source", self.source, ("finetuned", "pretrained"))
+        _one_of("training.precision", self.precision, get_args(Precision))
+        _one_of("training.depth_padding", self.depth_padding, get_args(DepthPadding))
+        _one_of("training.source", self.source, get_args(StartsFrom))
         for name in ("epochs_2d", "epochs_3d", "batch_2d", "batch_3d"):
             _at_least(f"training.{name}", getattr(self, name), 1)
         for name in ("depth_stride", "threads", "weight_decay"):

@@ -37,7 +37,9 @@ class Compute:
         if self.precision == "fp32":
             return network.to(self.device)
         layout = torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
-        return network.to(self.device, memory_format=layout)
+        # torch's stubs leave out memory_format.
+        placed: nn.Module = network.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        return placed
 
     def describe(self) -> str:
         """The device's name, as a report quotes it."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-
 from tomolift import data
+from torch import Tensor, nn
 
 from ._config import DataConfig
 from ._device import Compute

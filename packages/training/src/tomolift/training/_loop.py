@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from tomolift import data
+from torch import Tensor, nn
 
 from ._checkpoint import Position, resume_checkpoint, save_checkpoint
 from ._config import DataConfig, TrainingConfig
@@ -21,7 +20,7 @@ from ._evaluate import evaluate
 from ._files import write_lines
 from ._loss import loss_and_confusion
 from ._metrics import score
-from .errors import NonFiniteLoss
+from .errors import NonFiniteLossError
 
 # A 3D checkpoint is 400 MB with Adam's state: short epochs do not each need one.
 CHECKPOINT_SECONDS = 30.0
@@ -75,8 +74,8 @@ def train(
         matrices: the last epoch's confusion matrix of each evaluation case.
 
     Raises:
-        NonFiniteLoss: at the step where the loss stops being a number.
-        CheckpointDamaged: the folder's checkpoints cannot be resumed.
+        NonFiniteLossError: at the step where the loss stops being a number.
+        DamagedCheckpointError: the folder's checkpoints cannot be resumed.
     """
     network = compute.place(network, spatial_dims=fit.spatial_dims)
     optimiser = torch.optim.Adam(
@@ -187,7 +186,7 @@ def train_epoch(
             continue
         step_loss = float(loss_sum.detach())
         if not math.isfinite(step_loss):
-            raise NonFiniteLoss(_where(fit, cache, epoch, step, step_loss))
+            raise NonFiniteLossError(_where(fit, cache, epoch, step, step_loss))
         optimiser.zero_grad(set_to_none=True)
         (loss_sum / valid).backward()
         optimiser.step()

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from tomolift import ops
+from torch import Tensor
 
 
 @dataclass(frozen=True)

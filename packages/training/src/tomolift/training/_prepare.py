@@ -48,9 +48,7 @@ def prepare(
         obtain_source(config.weights, say=say)
     cache = _cache(config.data, task, out / "cache", say)
     cases = choose_cases(cache.cases, config.data.cases)
-    split = keep_split(
-        out / "split.json", make_split(cases, folds=config.comparison.split_folds)
-    )
+    split = keep_split(out / "split.json", make_split(cases, folds=config.comparison.split_folds))
     source = obtain_source(config.weights, say=say)
     say(f"2D source: {source.origin}")
     experiment = Experiment(
@@ -75,9 +73,7 @@ def _phantom(config: DataConfig, out: Path, say: Callable[[str], None]) -> Path:
     return folder
 
 
-def _cache(
-    config: DataConfig, task: Path, folder: Path, say: Callable[[str], None]
-) -> data.Cache:
+def _cache(config: DataConfig, task: Path, folder: Path, say: Callable[[str], None]) -> data.Cache:
     report = data.build_cache(task, folder, depth=config.depth, short=config.short, workers=2)
     say(
         f"cache: {len(report.built)} volumes built, {len(report.reused)} reused, "

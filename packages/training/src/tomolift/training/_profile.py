@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from ._config import Config
 from .errors import ConfigError
@@ -74,6 +74,6 @@ def _convert(value: Any, hint: Any, key: str, origin: str) -> Any:
             return tuple(value)
     elif hint is float and type(value) in (int, float):
         return float(value)
-    elif hint is type(value):
-        return value
+    elif hint is type(value) or (get_origin(hint) is Literal and isinstance(value, str)):
+        return value  # which words are allowed, the dataclass itself checks
     raise ConfigError(f"{origin}: {key} = {value!r}: expected {getattr(hint, '__name__', hint)}")

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
-from torch import Tensor
-
 from tomolift import data
+from torch import Tensor
 
 from ._arms import ARMS, Arm
 from ._config import Config
@@ -96,9 +95,7 @@ class Run:
         # The continued 2D row continues arm 2d by definition, whatever the 3D arms start from.
         if self.experiment.config.training.source == "pretrained" and self.arm.spatial_dims == 3:
             return None
-        return Run(
-            experiment=self.experiment, arm_name="2d", fold=self.fold, seed=self.seed
-        )
+        return Run(experiment=self.experiment, arm_name="2d", fold=self.fold, seed=self.seed)
 
     @property
     def identity(self) -> str:
@@ -163,7 +160,7 @@ def perform(run: Run, *, on_epoch: OnEpoch) -> RunResult:
     """Do a run, and first the run it starts from; finished ones are read back.
 
     Raises:
-        ConfigError, CheckpointDamaged, NonFiniteLoss, and what the checkpoint readers raise.
+        ConfigError, DamagedCheckpointError, NonFiniteLossError, models.CheckpointError.
     """
     finished = read_result(run)
     if finished:
@@ -231,8 +228,7 @@ def read_result(run: Run) -> RunResult | None:
     try:
         stored = json.loads(path.read_text("utf-8"))
         matrices = {
-            case: torch.tensor(rows, dtype=torch.int64)
-            for case, rows in stored["matrices"].items()
+            case: torch.tensor(rows, dtype=torch.int64) for case, rows in stored["matrices"].items()
         }
         if stored["identity"] != run.identity:
             raise ValueError("it belongs to another run")

@@ -49,7 +49,8 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """One step of the experiment, with the seconds since its start."""
-        self._console.print(f"[{time.perf_counter() - self._started:6.1f} s] {line}", markup=False)
+        elapsed = time.perf_counter() - self._started
+        self._console.print(f"[{elapsed:6.1f} s] {line}", markup=False, soft_wrap=True)
 
     def epoch(self, name: str, record: dict[str, Any]) -> None:
         """One finished epoch."""

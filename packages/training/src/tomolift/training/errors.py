@@ -7,9 +7,9 @@ class ConfigError(ValueError):
     """A profile, an argument or a combination of them cannot be run; one line with the cure."""
 
 
-class CheckpointDamaged(ValueError):
+class DamagedCheckpointError(ValueError):
     """A training checkpoint is truncated, altered or of another kind; one line with the cure."""
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the message names run, epoch, step and cases."""

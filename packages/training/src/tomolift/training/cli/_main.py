@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from ..errors import CheckpointDamaged, ConfigError, NonFiniteLoss
+from ..errors import ConfigError, DamagedCheckpointError, NonFiniteLossError
 from ._pretrain import pretrain
 from ._reproduce import reproduce
 from ._train import resume, train
@@ -86,7 +86,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
     from tomolift.inflation import InflationError
     from tomolift.models import CheckpointError
 
-    ours = (ConfigError, CheckpointDamaged, NonFiniteLoss)
+    ours = (ConfigError, DamagedCheckpointError, NonFiniteLossError)
     return (*ours, BadInput, InflationError, CheckpointError, OSError)
 
 

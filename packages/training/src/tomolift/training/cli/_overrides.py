@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .._config import Config
+from .._config import Config, DepthPadding, Precision, StartsFrom
 from .._profile import load_profile
 from ..errors import ConfigError
 
@@ -40,9 +40,9 @@ class Overrides:
     cases: int | None = None
     epochs: int | None = None
     learning_rate: float | None = None
-    precision: str | None = None
-    depth_padding: str | None = None
-    source: str | None = None
+    precision: Precision | None = None
+    depth_padding: DepthPadding | None = None
+    source: StartsFrom | None = None
     threads: int | None = None
 
 

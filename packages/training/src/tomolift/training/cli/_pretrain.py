@@ -2,5 +2,5 @@
 
 
 def pretrain() -> int:
-    """tmp."""
+    """Tmp."""
     return 0

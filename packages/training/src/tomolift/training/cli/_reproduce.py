@@ -46,7 +46,9 @@ def reproduce(
     if not console.is_terminal:
         console = Console(width=160)
     console.print(console_table(rows, list_class_names(out)))
-    console.print(f"{out / 'report.md'}, {out / 'report.json'}, {out / 'progress.png'}", markup=False)
+    console.print(
+        f"{out / 'report.md'}, {out / 'report.json'}, {out / 'progress.png'}", markup=False
+    )
     return 0
 
 
@@ -59,6 +61,6 @@ def list_class_names(out: Path) -> list[str]:
 def _listed_cases(task_dir: Path | None) -> list[str] | str:
     if task_dir is None:
         return "a phantom, written when the experiment starts"
-    from tomolift.data import list_cases
+    from tomolift.data import read_task
 
-    return list(list_cases(task_dir))
+    return [case.name for case in read_task(task_dir).cases]

@@ -50,7 +50,9 @@ def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
         arm, fold, seed = stored["arm"], stored["fold"], stored["seed"]
         task_dir = Path(stored["task_dir"]) if stored["task_dir"] else None
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: no run to resume here ({error}); give a run's folder") from error
+        raise ConfigError(
+            f"{path}: no run to resume here ({error}); give a run's folder"
+        ) from error
     return _perform(config, task_dir, run_dir.parent.parent, arm, fold, seed)
 
 

@@ -13,9 +13,7 @@ from ._figure import colour, new_figure, save_figure
 History = Sequence[Mapping[str, Any]]
 
 
-def draw_progress(
-    histories: Mapping[str, History], class_names: Sequence[str], path: Path
-) -> None:
+def draw_progress(histories: Mapping[str, History], class_names: Sequence[str], path: Path) -> None:
     """Draw loss, IoU and predicted-voxel share per class, learning rate and seconds by epoch.
 
     Args:

@@ -78,9 +78,7 @@ def _baseline(arm: str, label: str, matrices: Mapping[str, Tensor]) -> Row:
 def _arm_row(arm: str, results: Sequence[RunResult]) -> Row:
     mine = [result for result in results if result.run.arm_name == arm]
     by_seed = [
-        score(
-            [m for result in mine if result.run.seed == seed for m in result.matrices.values()]
-        )
+        score([m for result in mine if result.run.seed == seed for m in result.matrices.values()])
         for seed in sorted({result.run.seed for result in mine})
     ]
     return Row(

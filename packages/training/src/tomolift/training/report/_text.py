@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from ._table import Row
@@ -18,12 +19,14 @@ def markdown_table(rows: Sequence[Row], class_names: Sequence[str]) -> str:
 
 
 def console_table(rows: Sequence[Row], class_names: Sequence[str]) -> Table:
-    """The same columns for a terminal."""
+    """The same columns for a terminal, without Dice, which would not fit."""
     table = Table(title="Table 1: the paper's figures beside ours")
-    for index, name in enumerate(_header(class_names)):
-        table.add_column(name, justify="left" if index == 0 else "right")
+    shown = [i for i, name in enumerate(_header(class_names)) if not name.startswith("Dice")]
+    for index in shown:
+        justify: JustifyMethod = "left" if index == 0 else "right"
+        table.add_column(_header(class_names)[index], justify=justify)
     for row in rows:
-        table.add_row(*_cells(row))
+        table.add_row(*(_cells(row)[index] for index in shown))
     return table
 
 
