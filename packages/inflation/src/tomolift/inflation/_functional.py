@@ -1,7 +1,7 @@
 """Calls inside a `forward` that run on a volume and yet mean the slice: refused, by file and line.
 
-Most plane-only calls fail on five axes by themselves (`F.max_pool2d`, `b, c, h, w = x.shape`).
-Those listed here do not: `x.mean((2, 3))` would silently average depth and height.
+Many plane-only calls fail on five axes by themselves, such as `b, c, h, w = x.shape`. Those listed
+here may not: `x.mean((2, 3))` would silently average depth and height.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _complaint(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     if not isinstance(volume, Tensor) or volume.ndim != 5:
         return ""
     name = (resolve_name(func) or getattr(func, "__name__", "")).rpartition(".")[2]
-    if name in _PLANE:
+    if name in _PLANE or name.endswith("2d"):
         return f"{name} works on slices"
     if func is F.pad:
         pad = args[1] if len(args) > 1 else kwargs["pad"]

@@ -1,0 +1,137 @@
+"""Calls inside a forward that mean the slice: refused with module, file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tomolift.inflation import (
+    InflationError,
+    ShapeMismatchError,
+    UnsupportedFunctionError,
+    inflate,
+)
+from torch import Tensor, nn
+
+
+class Calling(nn.Module):
+    """A convolution, then any call."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.call = call
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.call(self.conv(x))
+
+
+def unpack(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    return x.reshape(n, c * h * w)
+
+
+PLANE_ONLY = {
+    "max_pool2d": lambda x: F.max_pool2d(x, 2),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "adaptive": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "bilinear": lambda x: F.interpolate(x, size=(7, 7), mode="bilinear"),
+    "bicubic": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"),
+    "unpack": unpack,
+    "mean": lambda x: x.mean((2, 3)),
+    "mean keepdim": lambda x: x.mean(dim=(2, 3), keepdim=True),
+    "mean negative": lambda x: x.mean((-2, -1)),
+    "torch.mean": lambda x: torch.mean(x, (2, 3), keepdim=True),
+    "amax": lambda x: x.amax(dim=(2, 3)),
+    "max": lambda x: x.max(3).values,
+    "softmax": lambda x: x.softmax(-1),
+    "F.softmax": lambda x: F.softmax(x, dim=2),
+    "cat": lambda x: torch.cat([x, x], dim=3),
+    "chunk": lambda x: x.chunk(2, dim=2)[0],
+    "roll": lambda x: torch.roll(x, (1, 1), (2, 3)),
+    "flip": lambda x: x.flip(-1),
+    "flatten": lambda x: x.flatten(2, 3),
+    "transpose": lambda x: x.transpose(2, 3),
+    "step": lambda x: x[:, :, ::2, ::2],
+    "step last": lambda x: x[..., ::2],
+    "pad": lambda x: F.pad(x, (1, 1, 1, 1)),
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
+}
+
+
+@pytest.mark.parametrize("call", PLANE_ONLY.values(), ids=PLANE_ONLY)
+def test_a_plane_only_call_is_refused_with_module_file_and_line(
+    call: Callable[[Tensor], Tensor],
+) -> None:
+    with pytest.raises(
+        UnsupportedFunctionError,
+        match=r"^'1' \(Calling\.\w+, test_functional\.py:\d+\).*: write the call for any rank, or",
+    ) as caught:
+        inflate(nn.Sequential(nn.Conv2d(3, 3, 1), Calling(call)))
+    assert "\n" not in str(caught.value)
+
+
+ANY_RANK = {
+    "global mean": lambda x: x.flatten(2).mean(2),
+    "all axes": lambda x: x.mean(tuple(range(2, x.ndim)), keepdim=True) + x,
+    "channel mean": lambda x: x.mean(1, keepdim=True),
+    "channel cat": lambda x: torch.cat([x, x], dim=1),
+    "channel chunk": lambda x: x.chunk(2, dim=1)[0],
+    "channel split": lambda x: torch.split(x, 2, 1)[1],
+    "channel index": lambda x: x[:, 1:3],
+    "channel softmax": lambda x: F.softmax(x, dim=1),
+    "batch index": lambda x: x[0:1] + x,
+    "nearest": lambda x: F.interpolate(x, size=x.shape[2:]),
+    "relu": lambda x: F.relu(x) + x.sigmoid(),
+    "full pad": lambda x: F.pad(x, (1, 1) * (x.ndim - 2)),
+}
+
+
+@pytest.mark.parametrize("call", ANY_RANK.values(), ids=ANY_RANK)
+def test_a_call_written_for_any_rank_is_kept_and_exact_on_a_constant_volume(
+    call: Callable[[Tensor], Tensor],
+) -> None:
+    net2d = Calling(call)
+    one = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        result = inflate(net2d)(one.unsqueeze(2).expand(-1, -1, 5, -1, -1))
+        expected = net2d(one)
+    if result.ndim == 5:
+        result = result[:, :, 2]
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_linear_layer_after_a_map_that_gained_a_depth_is_refused_by_name() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten(1), nn.Linear(16, 2)
+    )
+    with pytest.raises(ShapeMismatchError, match=r"^'3' \(Linear\) does not accept its input"):
+        inflate(net)
+
+
+def test_a_global_pool_before_a_linear_layer_is_kept() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(4, 2))
+    assert inflate(net)(torch.zeros(2, 3, 4, 8, 8)).shape == (2, 2)
+
+
+def test_an_output_that_lost_more_than_it_gained_is_refused() -> None:
+    with pytest.raises(ShapeMismatchError, match=r"output is \(2, 4\) in 2D and \(2, 256\) in 3D"):
+        inflate(Calling(lambda x: x.reshape(x.shape[0], -1, 64 * 64).mean(2)))
+
+
+def test_a_network_for_one_size_needs_an_example() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), Calling2x(), nn.Flatten(1), nn.Linear(4, 2))
+    with pytest.raises(InflationError, match="pass example=, a batch that it accepts"):
+        inflate(net)
+    assert inflate(net, example=torch.zeros(1, 3, 40, 40))(torch.zeros(1, 3, 40, 40, 40)).ndim == 2
+
+
+class Calling2x(nn.Module):
+    """Accepts maps of 40 x 40 only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != 40:
+            raise ValueError("40 wanted")
+        return x.flatten(2).mean(2)
