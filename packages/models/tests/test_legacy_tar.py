@@ -119,6 +119,17 @@ def test_integers_that_python_2_wrote_as_text_come_back():
     assert PlainPickle(b"\x80\x02I94223372036854\n.").value() == 94223372036854
 
 
+def test_an_ordered_dict_as_python_2_wrote_it_comes_back():
+    pairs = b"]q\x01(]q\x02(U\x01aK\x01e]q\x03(U\x01bK\x02ee"
+    stream = b"\x80\x02ccollections\nOrderedDict\nq\x00" + pairs + b"\x85q\x04Rq\x05."
+    assert PlainPickle(stream).value() == {"a": 1, "b": 2}
+
+
+def test_a_parameter_with_its_data_in_the_state_comes_back():
+    stream = b"\x80\x02ctorch.nn.parameter\nParameter\n)\x81(U\x04dataNN\x88\x89tb."
+    assert PlainPickle(stream).value().data == "data"
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=64))
 def test_arbitrary_bytes_give_a_value_or_a_value_error(data):

@@ -92,6 +92,20 @@ def test_foreign_layers_are_listed_as_unused(voc_state):
     assert load_pretrained(DilatedResNet18(21), _checkpoint(state)).unused == ("auxiliary.weight",)
 
 
+def test_another_kind_of_head_is_listed_as_unused(voc_state):
+    state = {name: value for name, value in voc_state.items() if name not in HEAD}
+    report = load_pretrained(
+        DilatedResNet18(21), _checkpoint(state | {"fc.1.weight": torch.ones(9, 512)})
+    )
+    assert report.unused == ("fc.1.weight",)
+    assert report.reinitialised == HEAD
+
+
+def test_a_stem_of_other_channels_is_refused_with_the_way_to_go(voc_state):
+    message = _refusal(DilatedResNet18(21, in_channels=2), voc_state)
+    assert message.endswith("build the network with in_channels=3")
+
+
 def test_the_summary_is_one_line_and_the_table_has_a_line_per_tensor(voc_state):
     report = load_pretrained(DilatedResNet18(3), _checkpoint(voc_state))
     assert report.summary() == (

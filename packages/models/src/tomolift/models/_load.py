@@ -134,7 +134,9 @@ def _is_grey_stem(own: Tensor, value: Tensor) -> bool:
 def _check_foreign(checkpoint: Checkpoint, name: str, own: dict[str, Tensor]) -> None:
     """Refuse a tensor of a layer that the model has too: the file's network is a deeper one."""
     layer = name.split(".")[0]
-    if not name.endswith(_COUNTER) and any(other.startswith(f"{layer}.") for other in own):
+    if name.endswith(_COUNTER) or layer == "fc":  # another head says nothing about the layers
+        return
+    if any(other.startswith(f"{layer}.") for other in own):
         raise CheckpointError(
             f"{checkpoint.path}: has {name[:80]!r}, which the model has not: another architecture; "
             "pass weights of this network"
@@ -148,4 +150,6 @@ def _wrong_shape(checkpoint: Checkpoint, name: str, value: Tensor, own: Tensor) 
             f"{checkpoint.path}: {shapes}: 2D weights for a 3D network; "
             "load them into the 2D network and inflate that"
         )
+    if name == "conv1.weight" and value.shape[2:] == own.shape[2:]:
+        return f"{checkpoint.path}: {shapes}; build the network with in_channels={value.shape[1]}"
     return f"{checkpoint.path}: {shapes}: another architecture; pass weights of this network"
