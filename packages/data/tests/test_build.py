@@ -373,7 +373,6 @@ def test_temporary_files_of_dead_processes_are_swept_and_of_live_ones_kept(
 ) -> None:
     task.add("a")
     build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
-    (tmp_path / "cache/tmp").mkdir()
     host = socket.gethostname().partition(".")[0]
     dead = tmp_path / f"cache/tmp/a.image.{host}.4194304.01234567.tmp"
     torn = tmp_path / f"cache/CACHE.json.{host}.4194304.01234567.tmp"

@@ -108,11 +108,10 @@ def build_cache(
         entries = _carry_out(plan, cache, workers, progress)
         if not any(entry["status"] == "ok" for entry in entries.values()):
             raise _nothing_built(task, entries, cache)
-        rewrite_journal(cache, read_journal(cache))
+        rewrite_journal(cache, {**read_journal(cache), **entries})
         manifest = _manifest(task, configuration, [entries[case.name] for case in selected])
         if not _holds(cache / MANIFEST, canonical_json(manifest)):
             _files.write_durably(cache / MANIFEST, canonical_json(manifest))
-        _files.remove_empty(cache / "tmp")
     return _report(plan, manifest)
 
 

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tomolift.data import BadInput, Cache, Window, build_cache, open_cache
+from tomolift.data._format import canonical_json, signed
+
+
+@pytest.fixture
+def cache(task: Any, tmp_path: Path) -> Cache:
+    task.add("b", seed=0, shape=(7, 6, 5))
+    task.add("a", seed=1, shape=(9, 4, 8))
+    build_cache(task.folder, tmp_path / "cache", depth=6, short="pad", workers=1)
+    return open_cache(tmp_path / "cache")
+
+
+def forge(cache: Cache, change: Any) -> None:
+    """Rewrite the manifest with a right checksum: what an attacker would do."""
+    path = cache.path / "CACHE.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_bytes(canonical_json(signed(content)))
+
+
+def test_a_cache_tells_what_it_holds(cache: Cache) -> None:
+    assert cache.cases == ("b", "a")
+    assert (cache.depth, cache.num_classes, cache.ignore_label) == (6, 3, 255)
+    assert cache.label_names == ("background", "organ", "tumour")
+    assert cache.task_name == "Test"
+    assert len(cache) == 2
+    assert "a" in cache
+    assert cache["a"].shape == (6, 4, 9)
+
+
+def test_a_pickled_cache_is_a_path(cache: Cache) -> None:
+    cache.raw("a")
+    data = pickle.dumps(cache)
+    assert len(data) < 1000
+    np.testing.assert_array_equal(pickle.loads(data).raw("a"), cache.raw("a"))
+
+
+def test_views_are_of_the_map_and_cost_no_copy(cache: Cache) -> None:
+    first, second = cache.raw("a"), cache.raw("a")
+    assert np.shares_memory(first, second)
+    assert cache.labels("a").dtype == np.uint8
+    start = time.perf_counter()
+    for _ in range(1000):
+        cache.raw("a")
+    assert time.perf_counter() - start < 0.2  # target 20 us each; ten times that on a busy machine
+
+
+def test_writing_into_a_view_never_reaches_the_file(cache: Cache) -> None:
+    before = (cache.path / "volumes/a.image.npy").read_bytes()
+    cache.raw("a")[:] = 0
+    assert (cache.path / "volumes/a.image.npy").read_bytes() == before
+
+
+def test_volume_and_slice_are_fresh_and_rescaled_alike(cache: Cache) -> None:
+    window = Window(-500, 500)
+    volume = cache.volume("a", intensity=window)
+    expected = np.clip((cache.raw("a").astype(np.float64) + 500) / 1000, 0, 1)
+    np.testing.assert_allclose(volume, expected, atol=1e-6)
+    np.testing.assert_array_equal(cache.slice("a", 3, intensity=window), volume[3])
+    volume[:] = 7
+    assert cache.volume("a").max() <= 1
+
+
+@pytest.mark.parametrize("z", [-1, 6])
+def test_a_slice_outside_the_volume_is_refused(cache: Cache, z: int) -> None:
+    with pytest.raises(BadInput, match=r"^z: is .*expected 0..5"):
+        cache.slice("a", z)
+
+
+def test_an_unknown_case_is_refused_by_name(cache: Cache) -> None:
+    with pytest.raises(BadInput, match="'nobody' is unknown"):
+        cache.raw("nobody")
+
+
+def test_many_open_maps_stay_within_the_descriptor_limit(task: Any, tmp_path: Path) -> None:
+    for index in range(12):
+        task.add(f"c{index}", seed=index)
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    program = (
+        "import resource, sys; from tomolift.data import open_cache;"
+        "cache = open_cache(sys.argv[1]);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16));"
+        "cache = open_cache(sys.argv[1]);"
+        "views = [int(cache.raw(case).sum()) for case in cache.cases for _ in range(2)]"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "cache")], check=True)
+
+
+def test_importing_building_and_reading_never_import_torch(task: Any, tmp_path: Path) -> None:
+    task.add("a")
+    program = (
+        "import sys; from tomolift.data import build_cache, open_cache, read_volume;"
+        "build_cache(sys.argv[1], sys.argv[2], depth=5, workers=1);"
+        "open_cache(sys.argv[2]).volume('a');"
+        "from tomolift.data._cli import main; main(['verify', sys.argv[1]]); main(['--help']);"
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", program, str(task.folder), str(tmp_path / "cache")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"nul", b"[" * 100000, b'{"crc32": NaN}'])
+def test_a_damaged_manifest_is_refused(cache: Cache, data: bytes) -> None:
+    (cache.path / "CACHE.json").write_bytes(data)
+    with pytest.raises(BadInput, match="E_CACHE"):
+        open_cache(cache.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.update(version=2),
+        lambda c: c.pop("entries"),
+        lambda c: c.update(ignore_label=0),
+        lambda c: c.update(label_names=[]),
+        lambda c: c["configuration"].update(depth=7),
+        lambda c: c["configuration"].update(colour="red"),
+        lambda c: c["entries"][0].update(case="../../etc/passwd"),
+        lambda c: c["entries"][0].update(case="a"),
+        lambda c: c["entries"][0].update(shape=[6, 10**9, 10**9]),
+        lambda c: c["entries"][0].update(shape=[6, -1, 4]),
+        lambda c: c["entries"][0].update(dtype="|O"),
+        lambda c: c["entries"][0].update(valid=[0, 9]),
+        lambda c: c["entries"][0].update(record_crc32=1),
+        lambda c: c["entries"][0].pop("status"),
+    ],
+)
+def test_a_forged_manifest_is_refused(cache: Cache, change: Any) -> None:
+    forge(cache, change)
+    with pytest.raises(BadInput, match="E_CACHE"):
+        open_cache(cache.path)["b"]
+
+
+def test_a_damaged_npy_header_is_refused(cache: Cache) -> None:
+    path = cache.path / "volumes/a.label.npy"
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=r"a\.label\.npy: has a damaged .npy header.*E_CACHE"):
+        open_cache(cache.path).labels("a")
+
+
+def test_a_file_that_shrinks_after_opening_is_refused_and_no_sigbus(cache: Cache) -> None:
+    path = cache.path / "volumes/a.image.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BadInput, match="E_CACHE"):
+        cache.raw("a")
+
+
+def test_a_case_that_left_the_task_is_named(cache: Cache, task: Any) -> None:
+    task.entries.pop()
+    task.write()
+    with pytest.raises(BadInput, match=r"case a is no longer in .*E_CHANGED"):
+        open_cache(cache.path, task_dir=task.folder)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tomolift.data import open_cache
+from tomolift.data._cli import main
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("tomolift data: error: ")
+    return captured.err
+
+
+def test_verify_tells_defects_by_case_and_exits_1(
+    task: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task.add("a")
+    assert main(["verify", str(task.folder)]) == 0
+    assert capsys.readouterr().out == "no defects\n"
+    task.add("b")
+    task.image("b").write_bytes(task.image("b").read_bytes()[:-30])
+    assert main(["verify", str(task.folder)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("b: ")
+    assert "E_GZIP_TRUNCATED" in out
+    assert main(["verify", str(task.folder), "--json"]) == 1
+    (defect,) = json.loads(capsys.readouterr().out)
+    assert (defect["case"], defect["code"]) == ("b", "E_GZIP_TRUNCATED")
+
+
+def test_build_info_and_check_follow_each_other(
+    task: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task.add("a", shape=(4, 3, 6))
+    task.add("short", shape=(4, 3, 2))
+    cache = str(tmp_path / "cache")
+    build = ["build", str(task.folder), cache, "--depth", "6", "--workers", "1"]
+    assert main(build) == 0
+    assert "1 built, 0 reused, 1 dropped, 0 failed" in capsys.readouterr().out
+    assert main(build) == 0
+    assert "0 built, 1 reused" in capsys.readouterr().out
+    assert main(["info", cache]) == 0
+    out = capsys.readouterr().out
+    assert "a: 6 x 3 x 4 <i2: background " in out
+    assert "dropped short: 2 slices" in out
+    assert f"fingerprint {open_cache(cache).fingerprint}" in out
+    assert main(["check", cache]) == 0
+    (tmp_path / "cache/volumes/a.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["check", cache]) == 1
+
+
+def test_build_exits_1_where_a_volume_was_quarantined(
+    task: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task.add("a")
+    task.add("b")
+    task.label("b").unlink()
+    command = ["build", str(task.folder), str(tmp_path / "cache"), "--depth", "5"]
+    assert main([*command, "--workers", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "failed   b: " in out
+    assert "[E_MISSING]" in out
+    assert main([*command, "--workers", "1", "--cases", "a"]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["verify", "/nowhere"], ["build", "/nowhere", "/nowhere/cache"], ["info", "/nowhere"],
+     ["check", "/nowhere"], ["build", "--depth", "many", "a", "b"], ["fly"], []],
+    ids=str,
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_2(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 2
+    error_line(capsys)
+
+
+def test_a_missing_dataset_json_names_the_file_and_the_cure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(tmp_path), str(tmp_path / "cache")]) == 2
+    line = error_line(capsys)
+    assert f"{tmp_path}/dataset.json: is not there; name a folder in MSD layout" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_phantom_writes_a_task_that_verifies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["phantom", str(tmp_path / "task"), "--cases", "1"]) == 0
+    assert main(["verify", str(tmp_path / "task")]) == 0
+    assert main(["phantom", str(tmp_path / "task"), "--cases", "1"]) == 2
+    assert "E_ARGUMENT" in capsys.readouterr().err
+
+
+def test_the_module_runs_with_two_workers(task: Any, tmp_path: Path) -> None:
+    task.add("a", seed=0)
+    task.add("b", seed=1)
+    command = [sys.executable, "-m", "tomolift.data", "build", str(task.folder)]
+    done = subprocess.run(
+        [*command, str(tmp_path / "cache"), "--depth", "5"], check=True, capture_output=True
+    )
+    assert b"2 built" in done.stdout
+    assert done.stderr == b""
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("verify", "build", "info", "check", "phantom"))
