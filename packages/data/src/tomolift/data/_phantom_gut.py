@@ -16,7 +16,7 @@ from ._phantom_fields import smooth_path
 
 Path = NDArray[np.float64]  # [N, 4]: x, y, z and radius, in units
 
-# x, y, z, radius from head to tail; calibre 9 to 14 voxels, about 43 slices in all
+# x, y, z, radius from head to tail; calibre 10 to 16 voxels, about 42 slices in all
 PANCREAS = np.array(
     [
         (32.5, 49.0, -12.5, 6.6),
