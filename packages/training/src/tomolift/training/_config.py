@@ -31,6 +31,7 @@ class DataConfig:
         zoom: linear magnification of the network's input (align_corners=True), in the plane for
             2D arms and along all axes for 3D ones; labels stay on their own grid.
         cases: a seeded subset of this many cases; 0 takes all.
+        skip_damaged: go on without the volumes that are damaged, instead of refusing to start.
     """
 
     task: Task = "folder"
@@ -40,6 +41,7 @@ class DataConfig:
     intensity: str = "minmax"
     zoom: float = 1.0
     cases: int = 0
+    skip_damaged: bool = False
 
     def __post_init__(self) -> None:
         _one_of("data.task", self.task, get_args(Task))
@@ -147,6 +149,11 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether any arm starts from a 2D source network."""
+        return any(ARMS[arm].starts_from != "nothing" for arm in self.comparison.arms)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain JSON values."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ._config import Config
-from ._prepare import Prepared, prepare
-from ._run import Run, RunResult, perform, read_result
+from ._prepare import prepare
+from ._run import Experiment, Run, RunResult, perform, read_result
 from ._say import Reporter
 from .report import Row, draw_progress, write_report
 
@@ -31,18 +31,17 @@ def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> list[Row]:
         ConfigError, data.BadInput, models.CheckpointError: one line naming file and cure.
     """
     with Reporter() as reporter:
-        prepared = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
-        runs = planned_runs(prepared)
+        experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
+        runs = planned_runs(experiment)
         reporter.expect(sum(run.epochs for run in runs))
         results = _perform_all(runs, out, reporter)
-        rows = write_report(prepared, results, out)
+        rows = write_report(experiment, results, out)
         reporter.say(f"report: {out / 'report.md'}")
     return rows
 
 
-def planned_runs(prepared: Prepared) -> list[Run]:
+def planned_runs(experiment: Experiment) -> list[Run]:
     """Every run of the comparison, arms in table order within a fold and seed."""
-    experiment = prepared.experiment
     comparison = experiment.config.comparison
     return [
         Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed)

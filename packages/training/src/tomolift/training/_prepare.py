@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tomolift import data
 
 from ._config import Config, DataConfig
 from ._device import choose_compute
+from ._network import network_from_source
 from ._run import Experiment
-from ._source import Source, obtain_source
+from ._source import check_weights, obtain_source
 from ._split import choose_cases, keep_split, make_split
 from .errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """An experiment with what the report says about its ingredients."""
-
-    experiment: Experiment
-    source: Source
-
-
 def prepare(
     config: Config, *, task_dir: Path | None, out: Path, say: Callable[[str], None]
-) -> Prepared:
+) -> Experiment:
     """Build or reuse the cache, write or check the split, obtain the 2D weights.
 
     Args:
@@ -43,25 +35,29 @@ def prepare(
     task = task_dir if config.data.task == "folder" else _phantom(config.data, out, say)
     if task is None:
         raise ConfigError("--data is missing: this profile needs an MSD task folder")
-    # A weights file that is not there should not cost a cache build first.
-    if config.weights not in ("procedural", "imagenet") and not Path(config.weights).is_file():
-        obtain_source(config.weights, say=say)
+    if config.needs_weights:
+        _check_weights_first(config)
     cache = _cache(config.data, task, out / "cache", say)
     cases = choose_cases(cache.cases, config.data.cases)
     split = keep_split(out / "split.json", make_split(cases, folds=config.comparison.split_folds))
-    source = obtain_source(config.weights, say=say)
-    say(f"2D source: {source.origin}")
-    experiment = Experiment(
+    source = obtain_source(config.weights, say=say) if config.needs_weights else None
+    say(f"2D source: {source.origin if source else 'none needed'}")
+    return Experiment(
         config=config,
         cache=cache,
         split=split,
         compute=compute,
-        weights=source.path,
-        weights_sha256=source.sha256,
+        source=source,
         task_dir=task_dir,
         out=out,
     )
-    return Prepared(experiment, source)
+
+
+def _check_weights_first(config: Config) -> None:
+    """Refuse a missing, damaged or foreign weights file before a cache is built in vain."""
+    check_weights(config.weights)
+    if Path(config.weights).is_file():
+        network_from_source(Path(config.weights), num_classes=2, seed=0, config=config.training)
 
 
 def _phantom(config: DataConfig, out: Path, say: Callable[[str], None]) -> Path:
@@ -81,8 +77,11 @@ def _cache(config: DataConfig, task: Path, folder: Path, say: Callable[[str], No
         f"{len(report.failed)} failed"
     )
     for case, reason in report.failed.items():
-        say(f"  left out: {case}: {reason}")
-    cache = data.open_cache(folder)
-    if not cache.cases:
-        raise ConfigError(f"{task}: no volume is left; lower --depth or use the policy pad")
-    return cache
+        say(f"  damaged: {case}: {reason}")
+    if report.failed and not config.skip_damaged:
+        case, reason = next(iter(report.failed.items()))
+        raise ConfigError(
+            f"{len(report.failed)} damaged volumes, first {case}: {reason}; mend them, or pass "
+            "--skip-damaged to go on without them"
+        )
+    return data.open_cache(folder)

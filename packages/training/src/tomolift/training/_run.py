@@ -25,6 +25,7 @@ from ._files import write_bytes, write_json, write_text
 from ._loop import Fit, train
 from ._metrics import case_rows
 from ._network import build_network, network_from_source
+from ._source import Source
 from ._split import Split
 from .errors import ConfigError
 
@@ -40,8 +41,7 @@ class Experiment:
         cache: the volumes.
         split: the folds.
         compute: device and precision.
-        weights: the 2D source checkpoint.
-        weights_sha256: its digest, so that other weights are another run.
+        source: the 2D source checkpoint; None where no arm starts from one.
         task_dir: the MSD task folder the cache was built from; None for the phantom.
         out: the comparison's folder.
     """
@@ -50,8 +50,7 @@ class Experiment:
     cache: data.Cache
     split: Split
     compute: Compute
-    weights: Path
-    weights_sha256: str
+    source: Source | None
     task_dir: Path | None
     out: Path
 
@@ -132,7 +131,16 @@ class Run:
     def _start_identity(self) -> str:
         if self.arm.starts_from == "nothing":
             return "nothing"
-        return self.source.identity if self.source else self.experiment.weights_sha256
+        if self.source:
+            return self.source.identity
+        return self.checkpoint.sha256
+
+    @property
+    def checkpoint(self) -> Source:
+        """The 2D source checkpoint, for an arm that starts from one."""
+        if self.experiment.source is None:
+            raise ConfigError(f"arm {self.arm_name} needs --weights")
+        return self.experiment.source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +258,7 @@ def _starting_network(run: Run) -> torch.nn.Module:
         start = final_weights(run.source)
     elif run.arm.starts_from != "nothing":
         network, report = network_from_source(
-            experiment.weights, num_classes=num_classes, seed=run.seed, config=config
+            run.checkpoint.path, num_classes=num_classes, seed=run.seed, config=config
         )
         write_text(run.folder / "loaded.txt", f"{report.summary()}\n{report}\n")
         start = network.state_dict()

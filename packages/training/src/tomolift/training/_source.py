@@ -45,6 +45,7 @@ def obtain_source(weights: str, *, say: Callable[[str], None]) -> Source:
     Raises:
         ConfigError: nothing asked for, no such file, or a download that fails its checksum.
     """
+    check_weights(weights)
     if weights == "procedural":
         report = procedural_weights(cache_folder() / "pretrain", progress=say)
         facts = {
@@ -57,12 +58,19 @@ def obtain_source(weights: str, *, say: Callable[[str], None]) -> Source:
     if weights == "imagenet":
         path = fetch_weights(IMAGENET_URL, IMAGENET_SHA256, cache_folder() / "weights")
         return _source(path, "torchvision ResNet-18, ImageNet", {})
+    return _source(Path(weights), Path(weights).name, {})
+
+
+def check_weights(weights: str) -> None:
+    """Refuse what `obtain_source` could never find; reads and fetches nothing.
+
+    Raises:
+        ConfigError: nothing asked for, or no such file.
+    """
     if not weights:
         raise ConfigError("--weights is missing: give a checkpoint, procedural or imagenet")
-    path = Path(weights)
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such weights file; give a file, procedural or imagenet")
-    return _source(path, path.name, {})
+    if weights not in ("procedural", "imagenet") and not Path(weights).is_file():
+        raise ConfigError(f"{weights}: no such weights file; give a file, procedural or imagenet")
 
 
 def cache_folder() -> Path:

@@ -23,6 +23,7 @@ class Overrides:
         folds: how many of the folds to run.
         seeds: how many seeds to run.
         cases: a seeded subset of this many cases.
+        skip_damaged: go on without damaged volumes instead of refusing to start.
         epochs: epochs of the 2D arm and of each 3D arm alike.
         learning_rate: Adam's.
         precision: auto, fp32 (the paper) or bf16.
@@ -38,6 +39,7 @@ class Overrides:
     folds: int | None = None
     seeds: int | None = None
     cases: int | None = None
+    skip_damaged: bool = False
     epochs: int | None = None
     learning_rate: float | None = None
     precision: Precision | None = None
@@ -53,7 +55,11 @@ def resolve(overrides: Overrides) -> tuple[Config, Path | None]:
         ConfigError: a value outside its range, or data or weights missing.
     """
     config = load_profile(overrides.profile)
-    volumes = _given(cases=overrides.cases, task="folder" if overrides.data else None)
+    volumes = _given(
+        cases=overrides.cases,
+        skip_damaged=overrides.skip_damaged or None,
+        task="folder" if overrides.data else None,
+    )
     training = _given(
         epochs_2d=overrides.epochs,
         epochs_3d=overrides.epochs,
@@ -75,7 +81,7 @@ def resolve(overrides: Overrides) -> tuple[Config, Path | None]:
         return config, None
     if overrides.data is None:
         raise ConfigError(f"--data is missing: profile {config.name} needs an MSD task folder")
-    if not config.weights:
+    if config.needs_weights and not config.weights:
         raise ConfigError("--weights is missing: give a checkpoint, procedural or imagenet")
     return config, overrides.data
 

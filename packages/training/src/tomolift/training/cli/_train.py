@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,8 +70,9 @@ def _perform(
         raise ConfigError(f"--arm {arm}: expected one of {', '.join(ARMS)}")
     if not 0 <= fold < config.comparison.split_folds:
         raise ConfigError(f"--fold {fold}: expected 0 to {config.comparison.split_folds - 1}")
+    config = replace(config, comparison=replace(config.comparison, arms=(arm,)))
     with Reporter() as reporter:
-        experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say).experiment
+        experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
         run = Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed)
         reporter.expect(run.epochs + (run.source.epochs if run.source else 0))
 

@@ -155,7 +155,7 @@ def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
     Example:
         >>> cycle = PretrainConfig(learning_rate=0.1, schedule="one-cycle")
         >>> [round(learning_rate(cycle, step, 10), 3) for step in (0, 1, 9)]
-        [0.05, 0.1, 0.004]
+        [0.05, 0.1, 0.003]
     """
     if config.schedule == "constant":
         return config.learning_rate

@@ -12,7 +12,7 @@ from typing import Any
 
 from tomolift import ops
 
-from .._prepare import Prepared
+from .._run import Experiment
 
 _PACKAGES = (
     "tomolift-training", "tomolift-ops", "tomolift-data", "tomolift-models", "tomolift-inflation",
@@ -20,9 +20,9 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def provenance(prepared: Prepared) -> dict[str, Any]:
+def provenance(experiment: Experiment) -> dict[str, Any]:
     """Configuration, versions, device, commit, cache, weights and seeds, as JSON values."""
-    experiment, source = prepared.experiment, prepared.source
+    source = experiment.source
     cache, comparison = experiment.cache, experiment.config.comparison
     return {
         "command": " ".join(["tomolift", *sys.argv[1:]]),
@@ -41,7 +41,7 @@ def provenance(prepared: Prepared) -> dict[str, Any]:
         "split_sha256": experiment.split.digest,
         "folds": list(range(comparison.folds)),
         "seeds": list(range(comparison.seeds)),
-        "weights": {"origin": source.origin, "sha256": source.sha256, **source.facts},
+        "weights": source and {"origin": source.origin, "sha256": source.sha256, **source.facts},
         "config": experiment.config.to_json(),
     }
 
