@@ -1,5 +1,7 @@
 """tomolift.inflation: lift any 2D torch network or its weights to 3D, and check the result."""
 
+from __future__ import annotations
+
 from ._check import check_inflation as check_inflation
 from ._depth import Layer as Layer
 from ._in_channels import adapt_in_channels as adapt_in_channels
@@ -26,4 +28,7 @@ from .errors import ShapeMismatchError as ShapeMismatchError
 from .errors import StrategyError as StrategyError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
 from .errors import UnsupportedLayerError as UnsupportedLayerError
+from .errors import WeightsFileError as WeightsFileError
+from .layers import DepthExactAvgPool3d as DepthExactAvgPool3d
+from .layers import DepthPaddedConv3d as DepthPaddedConv3d
 from .layers import register_layer as register_layer

@@ -29,3 +29,7 @@ class DepthCollapsedError(InflationError):
 
 class ContractError(InflationError):
     """A checked network does not keep the contract that was asked for."""
+
+
+class WeightsFileError(InflationError):
+    """A weights file cannot be read or may not be written; the message names it."""
