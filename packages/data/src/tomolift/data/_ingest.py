@@ -129,12 +129,13 @@ class _Labels:
         cls, job: CaseJob, path: Path, geometry: Geometry, plan: DepthPlan, on_failure: ExitStack
     ) -> _Labels:
         classes = len(job.task.label_names)
-        source = np.zeros(classes, np.int64)
+        foreground = 0
 
         def converted(stream: NiftiStream) -> Planes:
+            nonlocal foreground
             for index, plane in stream.values():
                 labels = label_plane(plane, num_classes=classes, plane_index=index, path=path)
-                source[:] += np.bincount(labels.ravel(), minlength=classes)
+                foreground += int(np.count_nonzero(labels))
                 yield index, labels
 
         file = _new_volume(job, "label", geometry, plan, LABEL_DTYPE, on_failure)
@@ -148,7 +149,7 @@ class _Labels:
             ],
             np.int64,
         )
-        lost = source[1:].sum() - counts[:, 1:classes].sum()
+        lost = foreground - counts[:, 1:classes].sum()
         return cls(file, counts[:, :classes], counts[:, IGNORE_LABEL], int(lost))
 
 

@@ -42,6 +42,7 @@ class StreamingStatistics:
         self._lower: npt.NDArray[np.int64] | None = None
         self._slot_of_bin: npt.NDArray[np.int64] | None = None
         self._count, self._mean, self._squares = 0, 0.0, 0.0
+        self._scratch = np.empty((0, 0))
 
     @property
     def needs_second_pass(self) -> bool:
@@ -51,10 +52,15 @@ class StreamingStatistics:
     def add(self, plane: npt.NDArray[Any]) -> None:
         """Count a plane of the stored dtype; all values finite."""
         self._upper += np.bincount(_upper_key(plane).ravel(), minlength=_BINS)
+        if self._dtype == np.int16:  # the histogram holds mean and variance too, exactly
+            self._count += plane.size
+            return
         # Chan et al. 1983: merging (count, mean, squared deviations) loses no digits
         mean = float(plane.mean(dtype=np.float64))
-        deviations = plane - np.float64(mean)
-        squares = float(np.vdot(deviations, deviations))
+        deviations = self._scratch_like(plane)
+        np.subtract(plane, mean, out=deviations, dtype=np.float64)
+        # not a dot product: BLAS rounds differently for each number of threads
+        squares = float(np.square(deviations, out=deviations).sum())
         total = self._count + plane.size
         step = mean - self._mean
         self._squares += squares + step * step * self._count * plane.size / total
@@ -75,6 +81,7 @@ class StreamingStatistics:
 
     def result(self, *, slope: float = 1.0, intercept: float = 0.0) -> Statistics:
         """Return the statistics of ``slope * value + intercept``."""
+        mean, variance = self._moments()
         ordered = {int(rank): self._value_at(int(rank)) for rank in self._ranks()}
         values = [self._interpolate(ordered, percent) for percent in PERCENTILES]
         ends = [ordered[0], ordered[self._count - 1]]
@@ -84,13 +91,26 @@ class StreamingStatistics:
         return Statistics(
             minimum=slope * ends[0] + intercept,
             maximum=slope * ends[1] + intercept,
-            mean=slope * self._mean + intercept,
-            std=abs(slope) * math.sqrt(self._squares / self._count),
+            mean=slope * mean + intercept,
+            std=abs(slope) * math.sqrt(variance),
             percentiles={
                 percent: slope * value + intercept
                 for percent, value in zip(PERCENTILES, values, strict=True)
             },
         )
+
+    def _scratch_like(self, plane: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return a float64 buffer, the same for every plane: fresh pages cost more than sums."""
+        if self._scratch.shape != plane.shape:
+            self._scratch = np.empty(plane.shape)
+        return self._scratch
+
+    def _moments(self) -> tuple[float, float]:
+        if self._dtype != np.int16:
+            return self._mean, self._squares / self._count
+        values = np.arange(-32768, 32768)
+        mean = int(self._upper @ values) / self._count
+        return mean, float(self._upper @ (values - mean) ** 2) / self._count
 
     def _ranks(self) -> npt.NDArray[np.int64]:
         positions = [percent / 100 * (self._count - 1) for percent in PERCENTILES]
@@ -125,7 +145,8 @@ def _upper_key(plane: npt.NDArray[Any]) -> npt.NDArray[np.unsignedinteger]:
 def _float_key(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
     """Return unsigned integers in the order of the floats (adding 0 turns -0.0 into 0.0)."""
     bits = (plane + np.float32(0)).view(np.uint32)
-    return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
+    sign = (bits.view(np.int32) >> 31).view(np.uint32)  # all ones where negative
+    return bits ^ (sign | np.uint32(0x80000000))
 
 
 def _value_of_key(key: int) -> float:
