@@ -55,7 +55,7 @@ def pancreas_path(shift: NDArray[np.float64], rng: np.random.Generator) -> Path:
 
 def stretch(path: Path, rng: np.random.Generator, *, radius: float) -> Path:
     """A few units of a path, as wide as `radius`: a tumour, or fluid that looks like it."""
-    count = round(rng.uniform(7, 13))
+    count = round(rng.uniform(9, 16))
     start = round(rng.uniform(0.05, 0.95) * (len(path) - count))
     part = path[start : start + count].copy()
     part[:, :3] += rng.normal(0, 0.7, 3)
@@ -65,7 +65,7 @@ def stretch(path: Path, rng: np.random.Generator, *, radius: float) -> Path:
 
 def tumour_path(pancreas: Path, rng: np.random.Generator) -> Path:
     """A case's tumour: a stretch of the pancreas, a little wider than the gland is on average."""
-    return stretch(pancreas, rng, radius=rng.uniform(5.2, 6.4))
+    return stretch(pancreas, rng, radius=rng.uniform(5.6, 6.8))
 
 
 def bowel_loops(pancreas: Path, rng: np.random.Generator) -> list[Loop]:
@@ -74,7 +74,7 @@ def bowel_loops(pancreas: Path, rng: np.random.Generator) -> list[Loop]:
     for axis in LOOP_AXES:
         candidates = [_winding(np.array(axis, dtype=np.float64), rng) for _ in range(12)]
         taken.append(min(candidates, key=lambda path: sum(_overlap(path, t) for t in taken)))
-    return [Loop(path, stretch(path, rng, radius=rng.uniform(5.2, 6.4))) for path in taken[1:]]
+    return [Loop(path, stretch(path, rng, radius=rng.uniform(5.6, 6.8))) for path in taken[1:]]
 
 
 def _winding(axis: NDArray[np.float64], rng: np.random.Generator) -> Path:
