@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tomolift.training.errors import ConfigError
-from tomolift.training.pretrain import open_voc
+from tomolift.training.pretrain import open_voc, pretrain_command
 
 
 @pytest.fixture
@@ -48,6 +48,15 @@ def test_palette_indices_are_the_classes_and_255_is_kept(voc: Path) -> None:
     np.testing.assert_array_equal(picture.label, label)
     assert picture.image.shape == (30, 40, 3)
     assert abs(int(picture.image.mean()) - 90) <= 2  # JPEG loss
+
+
+def test_the_command_trains_on_a_voc_folder(
+    voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = pretrain_command(voc, out=tmp_path / "out", epochs=1, precision="fp32")
+    assert report.pictures == 4  # padded to the recipe's crop of 224
+    assert report.path.is_file()
+    assert f"({open_voc(voc).identity}): validation mean IoU" in capsys.readouterr().out
 
 
 def test_the_lists_give_the_parts(voc: Path) -> None:
