@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +20,10 @@ from ._format import (
     signed,
 )
 from ._geometry import Axes
-from ._ingest import CaseJob, Ingested, ingest_case
-from ._journal import Entry, append_entry, is_intact, mend_journal, read_journal, rewrite_journal
+from ._journal import Entry, append_entry, mend_journal, read_journal, rewrite_journal
 from ._msd import IGNORE_LABEL, Case, Task, read_task
-from ._sources import case_key, sources_of, what_changed
+from ._plan import Plan, basis_of, plan_build
+from ._workers import ingested
 from .errors import BadInput
 
 Progress = Callable[[int, int, str, str], None]
@@ -104,7 +100,7 @@ def build_cache(
         for folder in (cache, cache / "volumes", cache / "tmp"):
             _files.remove_stale(folder)
         mend_journal(cache)
-        plan = _plan(task, selected, configuration, cache)
+        plan = plan_build(task, selected, configuration, cache)
         entries = _carry_out(plan, cache, workers, progress)
         if not any(entry["status"] == "ok" for entry in entries.values()):
             raise _nothing_built(task, entries, cache)
@@ -137,76 +133,18 @@ def _prepare(cache: Path) -> None:
     _files.make_folder(cache / "tmp")
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Which cases can be reused and which must be ingested, and why."""
-
-    reused: dict[str, Entry]
-    jobs: dict[str, CaseJob]
-    changed: dict[str, str]
-
-
-def _plan(task: Task, selected: Sequence[Case], configuration: Configuration, cache: Path) -> _Plan:
-    known = read_journal(cache)
-    plan = _Plan({}, {}, {})
-    shared_task = replace(task, cases=())  # every job travels to a worker; the list need not
-    for case in selected:
-        job = CaseJob(shared_task, case, sources_of(task, case), configuration, cache, os.getpid())
-        old = known.get(case.name)
-        basis = _basis(job)
-        if old is not None and old["key"] == basis["key"] and is_intact(cache, old):
-            plan.reused[case.name] = old
-            continue
-        plan.jobs[case.name] = job
-        if old is not None:
-            plan.changed[case.name] = what_changed(old, basis) or "its files in the cache are gone"
-    return plan
-
-
-def _basis(job: CaseJob) -> Entry:
-    """Return what a case is built from: the part of its journal entry known beforehand."""
-    classes = len(job.task.label_names)
-    key = case_key(job.case, job.sources, configuration=job.configuration, classes=classes)
-    return {
-        "case": job.case.name,
-        "key": key,
-        "sources": job.sources,
-        "configuration": job.configuration.to_json(),
-        "classes": classes,
-    }
-
-
 def _carry_out(
-    plan: _Plan, cache: Path, workers: int, progress: Progress | None
+    plan: Plan, cache: Path, workers: int, progress: Progress | None
 ) -> dict[str, Entry]:
     entries = dict(plan.reused)
     total = len(plan.reused) + len(plan.jobs)
-    for job, result in _ingested(list(plan.jobs.values()), workers):
-        entry = signed({**_basis(job), "status": result.status, **result.fields})
+    for job, result in ingested(list(plan.jobs.values()), workers):
+        entry = signed({**basis_of(job), "status": result.status, **result.fields})
         append_entry(cache, entry)
         entries[job.case.name] = entry
         if progress is not None:
             progress(len(entries), total, job.case.name, result.status)
     return entries
-
-
-def _ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Ingested]]:
-    if workers == 1 or len(jobs) < 2:
-        yield from ((job, ingest_case(job)) for job in jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # fork would copy threads' locks
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        futures = {pool.submit(ingest_case, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a build worker died: guard the script with 'if __name__ == \"__main__\":', or "
-                "use workers=1, or give it more memory; the build resumes where it stopped"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _manifest(task: Task, configuration: Configuration, entries: list[Entry]) -> dict[str, Any]:
@@ -242,7 +180,7 @@ def _nothing_built(task: Task, entries: dict[str, Entry], cache: Path) -> BadInp
     return BadInput("E_EMPTY", task.folder, f"no volume is left: {', '.join(reasons)}", cure)
 
 
-def _report(plan: _Plan, manifest: dict[str, Any]) -> BuildReport:
+def _report(plan: Plan, manifest: dict[str, Any]) -> BuildReport:
     entries: list[Entry] = manifest["entries"]
     by_status: dict[str, list[Entry]] = {"ok": [], "dropped": [], "failed": []}
     for entry in entries:

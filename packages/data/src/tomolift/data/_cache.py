@@ -79,6 +79,7 @@ class Cache:
         self.task_name: str = manifest.task_name
         self.configuration = manifest.configuration
         self._volumes = manifest.volumes
+        self._paths = {case: CasePaths.of(path, case) for case in manifest.volumes}
         self._infos: dict[str, CaseInfo] = {}
         self._maps = VolumeMaps()
 
@@ -101,12 +102,12 @@ class Cache:
     def raw(self, case: str) -> npt.NDArray[Any]:
         """Return the cached grey values (D, H, W), int16 or float32: a view of the map, O(1)."""
         volume = self._volume(case)
-        return self._maps.view(CasePaths.of(self.path, case).image, volume.shape, volume.dtype)
+        return self._maps.view(self._paths[case].image, volume.shape, volume.dtype)
 
     def labels(self, case: str) -> npt.NDArray[np.uint8]:
         """Return the labels (D, H, W), uint8: a view of the map; 255 is ignored."""
         volume = self._volume(case)
-        return self._maps.view(CasePaths.of(self.path, case).label, volume.shape, LABEL_DTYPE)
+        return self._maps.view(self._paths[case].label, volume.shape, LABEL_DTYPE)
 
     def volume(
         self, case: str, *, intensity: Intensity = DEFAULT_INTENSITY

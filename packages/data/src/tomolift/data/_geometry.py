@@ -95,11 +95,3 @@ def geometry_of(header: NiftiHeader, *, axes: Axes) -> Geometry:
         sform_code=header.sform_code,
         qform_code=header.qform_code,
     )
-
-
-def largest_displacement_mm(first: NiftiHeader, second: NiftiHeader) -> float:
-    """Return how far apart the two affines put the corners of the (equal) voxel grid, in mm."""
-    corners = np.array(np.meshgrid(*[(0, side - 1) for side in first.shape])).reshape(3, -1)
-    homogeneous = np.vstack([corners, np.ones(8)])
-    moved = (first.affine - second.affine) @ homogeneous
-    return float(np.linalg.norm(moved[:3], axis=0).max())

@@ -109,8 +109,8 @@ class StreamingStatistics:
         if self._dtype != np.int16:
             return self._mean, self._squares / self._count
         values = np.arange(-32768, 32768)
-        mean = int(self._upper @ values) / self._count
-        return mean, float(self._upper @ (values - mean) ** 2) / self._count
+        mean = int((self._upper * values).sum()) / self._count
+        return mean, float((self._upper * (values - mean) ** 2).sum()) / self._count
 
     def _ranks(self) -> npt.NDArray[np.int64]:
         positions = [percent / 100 * (self._count - 1) for percent in PERCENTILES]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ._encoding import check_finite, float32_plane, label_plane
 from ._headers import NiftiHeader
-from ._ingest import check_pair
 from ._msd import Case, Task, read_task, source_path
 from ._nifti import open_nifti
+from ._pair import check_pair
 from .errors import BadInput
 
 

@@ -1,0 +1,77 @@
+"""Give a finished case its names in the cache: two volumes and a record with checksums."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ._case_info import CaseInfo
+from ._depth import DepthPlan
+from ._files import VolumeFile, remove, write_durably
+from ._format import (
+    MANIFEST,
+    NPY_HEADER_BYTES,
+    CasePaths,
+    canonical_json,
+    crc32,
+    npy_bytes,
+    npy_header,
+    signed,
+)
+from ._jobs import CaseJob, Ingested
+
+
+def publish(
+    job: CaseJob, info: CaseInfo, image: VolumeFile, label: VolumeFile, plan: DepthPlan
+) -> Ingested:
+    """Sync and rename the files of a case, its record last, and return its journal fields."""
+    paths = CasePaths.of(job.cache_dir, job.case.name)
+    content = {**info.to_json(), "image": _checksums(image), "label": _checksums(label)}
+    record = canonical_json(signed(content))
+    if job.builder not in (os.getpid(), os.getppid()):
+        # the next build may already be at work with another configuration: leave its files alone
+        raise RuntimeError("the build that this worker belongs to is gone")
+    if paths.record.exists():
+        # a reader must never see an old manifest with new volumes: no cache until this build ends
+        remove(job.cache_dir / MANIFEST)
+    image.publish(paths.image)
+    label.publish(paths.label)
+    write_durably(paths.record, record)
+    fields = {
+        "shape": list(info.shape),
+        "dtype": info.dtype,
+        "valid": list(plan.valid),
+        "record_bytes": len(record),
+        "record_crc32": crc32(record),
+        "notes": _notes(info),
+    }
+    return Ingested("ok", fields)
+
+
+def _checksums(file: VolumeFile) -> dict[str, Any]:
+    whole = crc32(npy_header(file.shape, file.dtype.str))
+    slices = []
+    for index in range(file.shape[0]):
+        data = file.read_slice(index).tobytes()
+        slices.append(crc32(data))
+        whole = crc32(data, whole)
+    return {
+        "bytes": npy_bytes(file.shape, file.dtype.str),
+        "header_bytes": NPY_HEADER_BYTES,
+        "crc32": whole,
+        "slice_crc32": slices,
+    }
+
+
+def _notes(info: CaseInfo) -> list[str]:
+    """Return what a careful user wants to know of this volume, in words."""
+    notes = []
+    if info.permutation[2] != 2:
+        notes.append(f"slices run along stored axis {info.permutation[2] + 1} of 3")
+    if info.dtype != "<i2":
+        notes.append(f"{info.source_dtype} does not fit int16, stored as float32")
+    if info.encoding_error:
+        notes.append(f"float32 differs from the source by up to {info.encoding_error:.3g}")
+    if info.foreground_lost:
+        notes.append(f"the crop lost {info.foreground_lost} foreground voxels")
+    return notes

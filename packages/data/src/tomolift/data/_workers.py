@@ -1,0 +1,36 @@
+"""Ingest cases in this process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from ._ingest import ingest_case
+from ._jobs import CaseJob, Ingested
+
+
+def ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Ingested]]:
+    """Yield each job with what became of it, as they finish.
+
+    Raises:
+        OSError: the cache's disk failed.
+        RuntimeError: a worker died.
+    """
+    if workers == 1 or len(jobs) < 2:
+        yield from ((job, ingest_case(job)) for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # fork would copy threads' locks
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        futures = {pool.submit(ingest_case, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a build worker died: guard the script with 'if __name__ == \"__main__\":', or "
+                "use workers=1, or give it more memory; the build resumes where it stopped"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
