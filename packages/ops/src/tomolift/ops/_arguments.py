@@ -67,8 +67,8 @@ def check_labels(logits: Tensor, labels: Tensor) -> None:
         )
     if labels.dim() != logits.dim() - 1 or labels.shape[0] != logits.shape[0]:
         raise ValueError(
-            f"labels has shape {tuple(labels.shape)} and the logits {tuple(logits.shape)}, expected "
-            "the same batch size and spatial axes, without the class axis"
+            f"labels has shape {tuple(labels.shape)} and the logits {tuple(logits.shape)}, "
+            "expected the same batch size and spatial axes, without the class axis"
         )
     if labels.device != logits.device:
         raise ValueError(
@@ -103,7 +103,8 @@ def check_stride(stride: Sequence[int] | None, spatial_dims: int) -> tuple[float
         return None
     if len(stride) != spatial_dims or any(step <= 0 for step in stride):
         raise ValueError(
-            f"stride is {tuple(stride)}, expected {spatial_dims} positive numbers, one a spatial axis"
+            f"stride is {tuple(stride)}, expected {spatial_dims} positive numbers, "
+            "one a spatial axis"
         )
     return tuple(float(step) for step in stride)
 
@@ -113,7 +114,8 @@ def check_size(low_logits: Tensor, size: Sequence[int]) -> None:
     low_size = low_logits.shape[2:]
     if len(size) != len(low_size) or any(n < 0 for n in size):
         raise ValueError(
-            f"size is {tuple(size)}, expected {len(low_size)} numbers, one a spatial axis of the logits"
+            f"size is {tuple(size)}, expected {len(low_size)} numbers, "
+            "one a spatial axis of the logits"
         )
     if 0 in low_size and 0 not in size:
         raise ValueError(

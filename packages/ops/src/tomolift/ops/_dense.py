@@ -25,7 +25,7 @@ from torch import Tensor
 
 def voxel_cross_entropy(
     logits: Float[Tensor, "batch class *spatial"],
-    labels: Integer[Tensor, "batch *spatial"],
+    labels: Integer[Tensor, " batch *spatial"],
     *,
     weight: Float[Tensor, " class"] | None = None,
     ignore_index: int | None = None,

@@ -25,6 +25,6 @@ def report_faults(fault: Tensor, labels: Tensor, classes: int, options: Options)
     value = int(labels[position])
     raise IndexError(
         f"labels has {value} at {position}, expected 0 to {classes - 1} or "
-        f"ignore_index={options.ignore_index}; {count} of {labels.numel()} labels are out of range: "
-        "correct them, or pass check_labels='ignore' to leave them out"
+        f"ignore_index={options.ignore_index}; {count} of {labels.numel()} labels are out of "
+        "range: correct them, or pass check_labels='ignore' to leave them out"
     )

@@ -26,7 +26,7 @@ from torch import Tensor
 
 def upsampled_cross_entropy(
     low_logits: Float[Tensor, "batch class *low"],
-    labels: Integer[Tensor, "batch *spatial"],
+    labels: Integer[Tensor, " batch *spatial"],
     *,
     align_corners: bool = True,
     stride: Sequence[int] | None = None,
@@ -50,7 +50,11 @@ def upsampled_cross_entropy(
         stride: one number a spatial axis, such as (8, 8, 8): output index i reads low-resolution
             position i / stride, clamped to the last sample. That is where a network of this output
             stride looked.
-        weight, ignore_index, label_smoothing, reduction, check_labels: as in voxel_cross_entropy.
+        weight: as in voxel_cross_entropy, like all that follow.
+        ignore_index: the label whose voxels take part in nothing.
+        label_smoothing: in [0, 1].
+        reduction: "mean", "sum" or "none".
+        check_labels: "raise" or "ignore".
 
     Returns:
         The loss, float32 (float64 for float64 logits), and the int64 confusion matrix (C, C): rows
@@ -103,7 +107,7 @@ def upsampled_argmax(
     *,
     align_corners: bool = True,
     stride: Sequence[int] | None = None,
-) -> UInt8[Tensor, "batch *spatial"]:
+) -> UInt8[Tensor, " batch *spatial"]:
     """Class of every voxel of the up-sampled logits, without the full-resolution logits.
 
     Args:
@@ -165,7 +169,7 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
         ctx.mark_non_differentiable(result.confusion)
         ctx.set_materialize_grads(False)
         if store:
-            ctx.save_for_backward(low_logits, result.gradient)
+            ctx.save_for_backward(low_logits, result.gradient, None, None, None)
         else:
             ctx.save_for_backward(low_logits, None, labels, weight, result.denominator)
         return result.loss, result.confusion
@@ -175,13 +179,13 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
         grad_output = grad_outputs[0]
         if grad_output is None:
             return None, None, None, None, None, None
-        low_logits, stored, *rest = ctx.saved_tensors
+        low_logits, stored, labels, weight, denominator = ctx.saved_tensors
         with torch.no_grad():
             if stored is not None:
                 gradient = scaled(stored, grad_output)
             else:
                 gradient = _native.upsampled_backward(
-                    grad_output, low_logits, *rest, ctx.grid, ctx.options
+                    grad_output, low_logits, labels, weight, denominator, ctx.grid, ctx.options
                 )
             gradient = gradient.to(low_logits.dtype)
         return once_only(gradient, low_logits), None, None, None, None, None

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 def voxel_cross_entropy(
     logits: Float[Tensor, "batch class *spatial"],
-    labels: Integer[Tensor, "batch *spatial"],
+    labels: Integer[Tensor, " batch *spatial"],
     *,
     weight: Float[Tensor, " class"] | None = None,
     ignore_index: int | None = None,
@@ -78,7 +78,7 @@ def voxel_cross_entropy(
 
 def upsampled_cross_entropy(
     low_logits: Float[Tensor, "batch class *low"],
-    labels: Integer[Tensor, "batch *spatial"],
+    labels: Integer[Tensor, " batch *spatial"],
     *,
     align_corners: bool = True,
     stride: Sequence[int] | None = None,
@@ -133,7 +133,7 @@ def upsampled_argmax(
     *,
     align_corners: bool = True,
     stride: Sequence[int] | None = None,
-) -> UInt8[Tensor, "batch *spatial"]:
+) -> UInt8[Tensor, " batch *spatial"]:
     """tomolift.ops.upsampled_argmax by upsample and argmax.
 
     Args:
