@@ -13,7 +13,7 @@ from torch import Tensor, nn
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 STRATEGIES = ["average", "center", "triangular", "negative"]
 relaxed = settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 
 

@@ -12,13 +12,11 @@ from ._registry import register_layer
 def inflate_batch_norm(module: nn.BatchNorm2d, layer: Layer) -> nn.Module:
     """Weight, bias and running statistics are copied; a random network starts without them.
 
-    Only the check of the input's rank differs between the types, so the private copy changes its
-    type and keeps everything else (design fact F7: copy, recalibrate later if need be).
+    Source: design fact F7 (copy; recalibrate later if need be).
     """
     if not layer.strategy.keeps_source:
         module.reset_parameters()
-    module.__class__ = nn.BatchNorm3d  # type: ignore[assignment]
-    return module
+    return _under_type(module, nn.BatchNorm3d)
 
 
 @register_layer(nn.InstanceNorm2d)
@@ -26,12 +24,19 @@ def inflate_instance_norm(module: nn.InstanceNorm2d, layer: Layer) -> nn.Module:
     """As BatchNorm; note that its statistics couple all slices (design fact F8)."""
     if not layer.strategy.keeps_source:
         module.reset_parameters()
-    module.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
-    return module
+    return _under_type(module, nn.InstanceNorm3d)
 
 
 @register_layer(nn.Dropout2d)
 def inflate_channel_dropout(module: nn.Dropout2d, layer: Layer) -> nn.Module:
     """A channel is dropped in all slices at once."""
-    module.__class__ = nn.Dropout3d  # type: ignore[assignment]
-    return module
+    return _under_type(module, nn.Dropout3d)
+
+
+def _under_type(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
+    """The private copy's parameters, buffers and options under a type that differs in nothing but
+    the rank it accepts; its constructor would only allocate what is thrown away.
+    """
+    twin = kind.__new__(kind)
+    twin.__dict__.update(module.__dict__)
+    return twin
