@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from tomolift.data import open_cache
 from tomolift.training import cli
 from torch import nn
 
@@ -127,9 +128,25 @@ def test_a_bad_volume_is_quarantined_with_its_code_and_the_rest_is_built(
     captured = capsys.readouterr()
     assert built == 1
     assert code in captured.out + captured.err
-    manifest = json.loads((out / "CACHE.json").read_text())
-    assert len(manifest["cases"]) == 5
-    assert "case_001" in manifest["failed"]
+    cache = open_cache(out)
+    assert len(cache.cases) == 5
+    assert code in cache.failed["case_001"]
+
+
+def test_the_experiment_refuses_damaged_volumes_unless_told_to_skip_them(
+    task: Path, tiny_weights: Path, tiny_profile: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil_gzip(task)
+    out = task.parent / "out"
+    arguments = ["reproduce", "--profile", str(tiny_profile), "--data", str(task)]
+    arguments += ["--weights", str(tiny_weights), "--arms", "random", "--out", str(out)]
+    line = error_of(arguments, capsys)
+    assert "case_001" in line
+    assert "E_GZIP_TRUNCATED" in line
+    assert "--skip-damaged" in line
+    assert not (out / "runs").exists()
+    assert cli.main([*arguments, "--skip-damaged"]) == 0
+    assert "case_001" in json.loads((out / "report.json").read_text())["provenance"]["failed"]
 
 
 def test_a_dataset_json_that_is_not_json(

@@ -53,6 +53,7 @@ def obtain_source(weights: str, *, say: Callable[[str], None]) -> Source:
             "validation_floor": report.floor_mean_iou,
             "pictures": report.pictures,
         }
+        say(report.summary())
         origin = f"procedural: {report.pictures} drawn pictures, 21 classes"
         return _source(report.path, origin, facts)
     if weights == "imagenet":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from ..errors import ConfigError, DamagedCheckpointError, NonFiniteLossError
-from ._pretrain import pretrain
+from ..pretrain import pretrain_command
 from ._reproduce import reproduce
 from ._train import resume, train
 
@@ -29,22 +29,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in _LEAVES:
         return _LEAVES[arguments[0]](arguments[1:])
-    commands: dict[str, Callable[..., int]] = {
+    commands: dict[str, Callable[..., object]] = {
         "reproduce": reproduce,
-        "pretrain": pretrain,
+        "pretrain": pretrain_command,
         "train": train,
         "resume": resume,
         "data": _described(_data, "Verify, build, inspect MSD task folders and volume caches."),
         "inflate": _described(_inflate, "Inflate the tensors of a 2D checkpoint to 3D."),
     }
     try:
-        return tyro.extras.subcommand_cli_from_dict(
+        outcome = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="tomolift",
             description="Lift a 2D network to 3D and fine-tune it on volumes.",
             args=arguments,
             sort_subcommands=False,
         )
+        return outcome if isinstance(outcome, int) else 0
     except KeyboardInterrupt:
         print("tomolift: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
