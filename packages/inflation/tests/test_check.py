@@ -19,9 +19,7 @@ check_small = partial(check_inflation, example=torch.zeros(1, 3, 24, 24))
 
 
 def test_auto_finds_slicewise_for_the_centre_without_depth_stride(small_resnet: nn.Module) -> None:
-    report = check_inflation(
-        small_resnet, inflate(small_resnet, "zero", depth_stride=1), example=EXAMPLE
-    )
+    report = check_inflation(small_resnet, inflate(small_resnet, "zero", depth_stride=1))
     assert report.contract == "slicewise"
     assert report.first_culprit is None
     assert len(report.output.per_slice) == 16
@@ -46,9 +44,7 @@ def test_auto_finds_interior_only_for_zeros_in_a_deep_volume() -> None:
 def test_zeros_in_a_short_volume_keep_no_contract_and_the_stem_is_the_first_culprit(
     small_resnet: nn.Module,
 ) -> None:
-    report = check_inflation(
-        small_resnet, inflate(small_resnet, depth_padding="zeros"), depth=8, example=EXAMPLE
-    )
+    report = check_inflation(small_resnet, inflate(small_resnet, depth_padding="zeros"), depth=8)
     assert not report.passed
     assert report.first_culprit == "conv1"
     with pytest.raises(ContractError, match="first culprit 'conv1': use depth_padding='replicate'"):
