@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -34,7 +33,7 @@ RUNTIME = (
 BUILD = ("scikit-build-core", "pybind11", "cmake", "ninja", "hatchling", "editables", "build")
 CHECK = (
     "pytest", "pytest-benchmark", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy",
-    "import-linter", "clang-format",
+    "import-linter", "clang-format", "virtualenv",
 )  # fmt: skip
 
 
@@ -99,6 +98,31 @@ def benchmark(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["dev"])
+def cuda_compile(session: nox.Session) -> None:
+    """Build ops with its CUDA part, for every architecture; import it without a GPU."""
+    if not (os.environ.get("CUDACXX") or shutil.which("nvcc")):
+        session.log("not run: no CUDA compiler (put nvcc on PATH or set CUDACXX)")
+        return
+    scratch = Path(tempfile.mkdtemp(prefix="tomolift-cuda-"))
+    session.run(
+        PYTHON, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir",
+        str(scratch), "packages/ops", env={**QUICK, "TOMOLIFT_CUDA": "ON"}, external=True,
+    )  # fmt: skip
+    # A new environment that borrows torch from the shared one, but not its editable packages.
+    session.run(PYTHON, "-m", "virtualenv", "-q", str(scratch / "env"), external=True)
+    python = str(scratch / "env" / "bin" / "python")
+    (site,) = (scratch / "env" / "lib").glob("python3.*/site-packages")
+    (borrowed,) = (DEV / "lib").glob("python3.*/site-packages")
+    (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    wheel = str(next(scratch.glob("*.whl")))
+    session.run(python, "-m", "pip", "install", "-q", "--no-deps", wheel, external=True)
+    expect = {"TOMOLIFT_CUDA": "ON"}
+    tests = "packages/ops/tests/test_build.py"
+    session.run(python, "-m", "pytest", tests, "-q", env=expect, external=True)
+    shutil.rmtree(scratch)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
 def sdist(session: nox.Session) -> None:
     """Build sdist -> wheel of every package outside the checkout; use each wheel alone."""
     scratch = Path(tempfile.mkdtemp(prefix="tomolift-sdist-"))
@@ -131,11 +155,12 @@ def ci(session: nox.Session) -> None:
 def _use_alone(session: nox.Session, name: str, wheels: Path, scratch: Path) -> None:
     """Install one wheel in a new environment and run its README's snippet there."""
     environment = scratch / f"alone-{name}"
-    session.run(sys.executable, "-m", "virtualenv", "-q", str(environment), external=True)
+    session.run(PYTHON, "-m", "virtualenv", "-q", str(environment), external=True)
     python = str(environment / "bin" / "python")
     session.run(
         python, "-m", "pip", "install", "-q", *CONSTRAINTS, "--find-links", str(wheels),
-        f"tomolift-{name}", env=QUICK, external=True,
+        "tomolift-data[torch]" if name == "data" else f"tomolift-{name}",
+        env=QUICK, external=True,
     )  # fmt: skip
     siblings = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
     installed = session.run(python, "-c", siblings, external=True, silent=True)
