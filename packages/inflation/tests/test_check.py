@@ -47,7 +47,10 @@ def test_zeros_in_a_short_volume_keep_no_contract_and_the_stem_is_the_first_culp
     report = check_inflation(small_resnet, inflate(small_resnet, depth_padding="zeros"), depth=8)
     assert not report.passed
     assert report.first_culprit == "conv1"
-    with pytest.raises(ContractError, match="first culprit 'conv1': use depth_padding='replicate'"):
+    with pytest.raises(
+        ContractError,
+        match=r"^no contract holds to 1e-05: .*first culprit 'conv1': use depth_padding='replicate'",
+    ):
         report.require()
 
 
@@ -76,6 +79,12 @@ def test_a_weight_that_is_not_a_number_never_passes(small_resnet: nn.Module) -> 
     report = check_small(small_resnet, net3d)
     assert not report.passed
     assert report.first_culprit == "layer3.0.bn1"
+
+
+def test_the_table_has_a_line_for_every_layer_and_ends_with_the_output() -> None:
+    net2d = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+    lines = check_inflation(net2d, inflate(net2d), depth=4).table().splitlines()
+    assert [line.split()[-1] for line in lines] == ["layer", "0", "1", "(output)"]
 
 
 def test_neither_network_is_touched(small_resnet: nn.Module) -> None:

@@ -79,6 +79,11 @@ class InflationReport:
             raise ContractError(self.summary())
         return self
 
+    def table(self) -> str:
+        """A line per layer: error of its worst and of its middle slice, and its name."""
+        lines = [f"{e.worst:9.1e} {e.middle:9.1e}  {e.name or '(output)'}" for e in self.layers]
+        return "\n".join([f"{'worst':>9} {'middle':>9}  layer", *lines])
+
     def summary(self) -> str:
         """The result in one line."""
         worst, middle = self.output.worst, self.output.middle
@@ -87,8 +92,9 @@ class InflationReport:
             return f"contract interior_only holds: {measured}; the ends differ from the 2D network"
         if self.contract is not None:
             return f"contract {self.contract} holds at every slice: {measured}"
+        subject = "no contract holds" if self.asked == "auto" else f"{self.asked} does not hold"
         return (
-            f"contract {self.asked} does not hold to {self.tolerance:g}: {measured}, first culprit "
+            f"{subject} to {self.tolerance:g}: {measured}, first culprit "
             f"{self.first_culprit!r}: use depth_padding='replicate', a greater depth, or look at "
             "that layer"
         )
