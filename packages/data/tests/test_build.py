@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from tomolift.data import BadInput, build_cache, open_cache
 from tomolift.data._files import VolumeFile
+from tomolift.data._greys import stream_greys
 from tomolift.data.errors import CODES
 
 Bytes = Callable[[Path], dict[str, bytes]]
@@ -298,6 +299,59 @@ def test_a_build_killed_at_any_moment_ends_in_the_same_bytes(
         build_cache(task.folder, cache, depth=48, short="pad", workers=1)
         assert folder_bytes(cache) == whole
     assert seen_partial  # otherwise the kills came too late to show anything
+
+
+def test_a_source_that_changes_while_it_is_read_is_quarantined(
+    task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.add("a")
+    task.add("b")
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        if "b.nii" in arguments[0].name:
+            os.utime(task.image("b"), ns=(1, 1))
+        return stream_greys(*arguments, **options)
+
+    monkeypatch.setattr("tomolift.data._ingest.stream_greys", slow)
+    cache = tmp_path / "cache"
+    report = build_cache(task.folder, cache, depth=5, workers=1, cases=["b", "a"])
+    assert report.failed["b"].endswith("[E_CHANGED]")
+    monkeypatch.undo()
+    assert build_cache(task.folder, cache, depth=5, workers=1).failed == {}
+
+
+def test_builders_at_once_without_a_lock_end_in_one_cache(
+    task: Any, tmp_path: Path, folder_bytes: Bytes
+) -> None:
+    for index in range(4):
+        task.add(f"c{index}", seed=index, shape=(32, 32, 20))
+    build_cache(task.folder, tmp_path / "whole", depth=20, workers=1)
+    program = (
+        "import fcntl, sys; fcntl.flock = lambda *_: None; from tomolift.data import build_cache;"
+        "build_cache(sys.argv[1], sys.argv[2], depth=20, workers=1)"
+    )
+    command = [sys.executable, "-c", program, str(task.folder), str(tmp_path / "cache")]
+    builders = [subprocess.Popen(command) for _ in range(4)]
+    assert [builder.wait(timeout=60) for builder in builders] == [0] * 4
+    assert folder_bytes(tmp_path / "cache") == folder_bytes(tmp_path / "whole")
+
+
+def test_a_worker_that_dies_is_told_and_the_build_resumes(
+    task: Any, tmp_path: Path, folder_bytes: Bytes
+) -> None:
+    for index in range(3):
+        task.add(f"c{index}", seed=index)
+    program = tmp_path / "unguarded.py"
+    program.write_text(
+        "import sys; from tomolift.data import build_cache\n"
+        "build_cache(sys.argv[1], sys.argv[2], depth=5, workers=2)\n"
+    )
+    command = [sys.executable, str(program), str(task.folder), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "guard the script with" in done.stderr.splitlines()[-1]
+    report = build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    assert len(report.built) == 3
 
 
 def test_a_full_disk_is_no_property_of_a_case(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tomolift.data import BadInput, Cache, Window, build_cache, open_cache
+from tomolift.data import BadInput, Cache, Window, build_cache, open_cache, read_volume
 from tomolift.data._format import canonical_json, signed
 
 
@@ -71,6 +71,17 @@ def test_volume_and_slice_are_fresh_and_rescaled_alike(cache: Cache) -> None:
     np.testing.assert_array_equal(cache.slice("a", 3, intensity=window), volume[3])
     volume[:] = 7
     assert cache.volume("a").max() <= 1
+
+
+def test_grey_values_beyond_a_policy_are_refused_by_case(task: Any, tmp_path: Path) -> None:
+    task.add("wide", np.array([[[-3e38, 3e38]]], np.float32))
+    build_cache(task.folder, tmp_path / "cache", depth=2, workers=1)
+    cache = open_cache(tmp_path / "cache")
+    with pytest.raises(BadInput, match=r"^wide: .*E_INTENSITY"):
+        cache.volume("wide")
+    with pytest.raises(BadInput, match=r"wide\.nii\.gz: .*E_INTENSITY"):
+        read_volume(task.image("wide"))
+    assert cache.volume("wide", intensity=Window(0, 1)).max() == 1
 
 
 @pytest.mark.parametrize("z", [-1, 6])

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from tomolift.data import BadInput, Cache, Window, ZScore, build_cache, open_cache
+from tomolift.data._blocks import Buffers
+from tomolift.data._blocks_cuda import CudaFiller
 from tomolift.data.datasets import SliceDataset, VolumeDataset
 from torch.utils.data import DataLoader
 
@@ -163,6 +165,35 @@ def test_cuda_batches_equal_host_batches(cache: Cache) -> None:
         for (images, labels), (others, other_labels) in zip(host, device, strict=True):
             torch.testing.assert_close(images, others, atol=1e-6, rtol=0)
             assert torch.equal(labels, other_labels)
+
+
+@pytest.mark.parametrize("intensity", [Window(-500, 500), ZScore()])
+@pytest.mark.parametrize("cases", [["a", "b", "c"], ["a", "c", "d"]])
+def test_what_is_shipped_to_a_device_and_rescaled_there_is_the_host_batch(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, intensity: Any, cases: list[str]
+) -> None:
+    """The arithmetic of the CUDA path, run on the CPU with pinning and events taken out."""
+
+    class Event:
+        def record(self, stream: object) -> None: ...
+        def synchronize(self) -> None: ...
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    monkeypatch.setattr(
+        "tomolift.data._blocks_cuda.Buffers", lambda *a, **k: Buffers(*a, **{**k, "pin": False})
+    )
+    order = [
+        tuple((case, z, z + 1) for case, z in items) for items in cache.slice_order(4, cases=cases)
+    ]
+    filler = CudaFiller(cache, order, intensity=intensity, slots=2, device=torch.device("cpu"))
+    host = copies(cache.slices(4, cases=cases, intensity=intensity))
+    for index, (blocks, (images, labels)) in enumerate(zip(order, host, strict=True)):
+        filled = filler.fill(index, blocks)
+        assert filled.images.dtype == (torch.float32 if "d" in cases else torch.int16)
+        others, other_labels = filler.deliver(filled)
+        torch.testing.assert_close(others, images, atol=1e-6, rtol=1e-6)
+        assert torch.equal(other_labels[:, 0], labels)
 
 
 @pytest.mark.parametrize("kind", [SliceDataset, VolumeDataset])

@@ -23,7 +23,7 @@ from ._geometry import Axes
 from ._journal import Entry, append_entry, mend_journal, read_journal, rewrite_journal
 from ._msd import IGNORE_LABEL, Case, Task, read_task
 from ._plan import Plan, basis_of, plan_build
-from ._workers import ingested
+from ._workers import ingested, refuse_in_starting_worker
 from .errors import BadInput
 
 Progress = Callable[[int, int, str, str], None]
@@ -89,6 +89,7 @@ def build_cache(
     Example:
         >>> report = build_cache("Task07_Pancreas", "cache")  # doctest: +SKIP
     """
+    refuse_in_starting_worker()
     configuration = Configuration(depth=depth, short=short, axes=axes)
     if workers < 1:
         raise BadInput("E_ARGUMENT", "workers", f"is {workers}, expected at least 1", "use 2")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ._case_info import CaseInfo
 from ._format import LABEL_DTYPE, CasePaths
-from ._intensity import DEFAULT_INTENSITY, Intensity, Rescale
+from ._intensity import DEFAULT_INTENSITY, Intensity, Rescale, stored_rescale
 from ._manifest import CachedVolume, Manifest, check_sizes, read_case, read_manifest
 from ._maps import VolumeMaps
 from ._msd import IGNORE_LABEL, read_task
@@ -134,8 +134,9 @@ class Cache:
     def rescale(self, case: str, intensity: Intensity) -> Rescale:
         """Return the map from cached values of ``case`` to network input."""
         info = self[case]
-        rescale = intensity.rescale(info.statistics)
-        return rescale.in_stored_units(slope=info.slope, intercept=info.intercept)
+        return stored_rescale(
+            intensity, info.statistics, slope=info.slope, intercept=info.intercept, where=case
+        )
 
     def slice_order(
         self,

@@ -106,6 +106,21 @@ class ZScore:
         return _representable(Rescale(statistics.mean, gain, clip=False))
 
 
+def stored_rescale(
+    intensity: Intensity, statistics: Statistics, *, slope: float, intercept: float, where: str
+) -> Rescale:
+    """Return the map from stored values to network input; an error names the volume ``where``.
+
+    Raises:
+        BadInput: E_INTENSITY.
+    """
+    try:
+        rescale = intensity.rescale(statistics)
+    except BadInput as error:
+        raise BadInput(error.code, where, error.problem, error.cure) from error
+    return rescale.in_stored_units(slope=slope, intercept=intercept)
+
+
 def parse_intensity(text: str) -> Intensity:
     """Return the policy that ``text`` names.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ._geometry import Axes, Geometry, geometry_of
 from ._greys import Planes, stream_greys
-from ._intensity import DEFAULT_INTENSITY, Intensity
+from ._intensity import DEFAULT_INTENSITY, Intensity, stored_rescale
 from ._nifti import open_nifti
 
 
@@ -43,8 +43,13 @@ def read_volume(
         return stored
 
     stored, greys = stream_greys(path, to_memory)
-    rescale = intensity.rescale(greys.statistics)
-    rescale = rescale.in_stored_units(slope=header.slope, intercept=header.intercept)
+    rescale = stored_rescale(
+        intensity,
+        greys.statistics,
+        slope=header.slope,
+        intercept=header.intercept,
+        where=str(path),
+    )
     volume = np.empty(geometry.shape, np.float32)
     for source, target in zip(stored, volume, strict=True):
         rescale.apply(source, target)

@@ -10,6 +10,24 @@ from concurrent.futures.process import BrokenProcessPool
 from ._ingest import ingest_case
 from ._jobs import CaseJob, Ingested
 
+UNGUARDED = (
+    "a build worker died: guard the script with 'if __name__ == \"__main__\":', or use "
+    "workers=1, or give it more memory; the build resumes where it stopped"
+)
+
+
+def refuse_in_starting_worker() -> None:
+    """Stop a worker that has begun to run an unguarded script, which would build once more.
+
+    It would wait for the lock that its own parent holds, and both for ever. The flag is the one
+    by which multiprocessing itself refuses to start processes at this moment.
+
+    Raises:
+        RuntimeError: always in such a worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(UNGUARDED)
+
 
 def ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Ingested]]:
     """Yield each job with what became of it, as they finish.
@@ -28,9 +46,6 @@ def ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Inges
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a build worker died: guard the script with 'if __name__ == \"__main__\":', or "
-                "use workers=1, or give it more memory; the build resumes where it stopped"
-            ) from error
+            raise RuntimeError(UNGUARDED) from error
         finally:
             pool.shutdown(cancel_futures=True)
