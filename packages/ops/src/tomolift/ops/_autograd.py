@@ -15,7 +15,7 @@ def scaled(gradient: Tensor, grad_output: Tensor) -> Tensor:
     voxel's gradient is zero whatever it is multiplied with.
     """
     if grad_output.device.type == "cpu" and not torch.compiler.is_compiling():
-        factor = float(grad_output)
+        factor = grad_output.item()
         if factor == 1.0:
             return gradient
         if factor in (float("inf"), float("-inf")):

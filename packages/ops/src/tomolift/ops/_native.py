@@ -239,7 +239,14 @@ def _run_upsampled(
 
 
 def _require_device(logits: Tensor) -> None:
-    if logits.device.type == "cpu" or (logits.is_cuda and _core.cuda_built):
+    if logits.device.type == "cpu":
+        return
+    if logits.is_cuda and logits.dtype == torch.float64:
+        raise TypeError(
+            f"logits is torch.float64 on {logits.device}, expected float32, bfloat16 or float16 "
+            "there: convert it, or use tomolift.ops.reference.voxel_cross_entropy"
+        )
+    if logits.is_cuda and _core.cuda_built:
         return
     if logits.is_cuda:
         raise RuntimeError(
