@@ -82,7 +82,7 @@ def test_volumes_are_ordered_like_slices(cache: Cache) -> None:
     assert cache.volume_order(1, shuffle=False, rank=1, world=2) == [("a",)]
 
 
-@pytest.mark.parametrize("cases", [[], ["nobody"]])
-def test_no_or_unknown_cases_are_refused(cache: Cache, cases: list[str]) -> None:
+@pytest.mark.parametrize("cases", [[], ["nobody"], ["a", "a"]])
+def test_no_unknown_or_repeated_cases_are_refused(cache: Cache, cases: list[str]) -> None:
     with pytest.raises(BadInput, match="E_ARGUMENT"):
         cache.slice_order(4, cases=cases)

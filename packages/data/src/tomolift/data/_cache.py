@@ -276,6 +276,8 @@ class Cache:
             self._volume(case)
         if not selected:
             raise BadInput("E_ARGUMENT", "cases", "is empty", "name at least one case")
+        if len(set(selected)) < len(selected):
+            raise BadInput("E_ARGUMENT", "cases", "names a case twice", "name each case once")
         return selected
 
     def _volume(self, case: str) -> CachedVolume:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import re
 import secrets
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ._format import NPY_HEADER_BYTES, npy_bytes, npy_header
+
+if sys.platform != "linux":
+    raise ImportError(
+        f"tomolift-data runs on Linux, not on {sys.platform}: it needs flock, posix_fallocate and "
+        "/proc; use a Linux machine, container or WSL"
+    )
+import fcntl  # absent on Windows, where the line above says so in words
 
 _TEMPORARY = re.compile(r".+\.(?P<host>[^.]*)\.(?P<pid>[0-9]+)\.[0-9a-f]{8}\.tmp")
 
