@@ -58,17 +58,19 @@ def test_build_info_and_check_follow_each_other(
     assert main(["check", cache]) == 1
 
 
-def test_build_exits_1_where_a_volume_was_quarantined(
+def test_build_exits_2_with_a_line_a_quarantined_volume(
     task: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task.add("a")
     task.add("b")
     task.label("b").unlink()
     command = ["build", str(task.folder), str(tmp_path / "cache"), "--depth", "5"]
-    assert main([*command, "--workers", "1"]) == 1
-    out = capsys.readouterr().out
-    assert "failed   b: " in out
-    assert "[E_MISSING]" in out
+    assert main([*command, "--workers", "1"]) == 2
+    captured = capsys.readouterr()
+    assert "failed   b" in captured.out
+    (line,) = captured.err.splitlines()
+    assert line.startswith("tomolift data: error: ")
+    assert "[E_MISSING]" in line
     assert main([*command, "--workers", "1", "--cases", "a"]) == 0
 
 

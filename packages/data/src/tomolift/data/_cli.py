@@ -23,8 +23,8 @@ PROGRAM = "tomolift data"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status.
 
-    0: all is well. 1: ``verify`` or ``check`` found defects, ``build`` quarantined a volume.
-    2: nothing could be done; one line on standard error names the file and the cure.
+    0: all is well. 1: ``verify`` or ``check`` found defects. 2: bad input; one line on standard
+    error names the file and the cure (``build``: a line a quarantined volume, and the rest built).
 
     Example:
         >>> main(["verify", "/nowhere"])
@@ -60,7 +60,9 @@ def _build(options: argparse.Namespace) -> int:
         progress=_progress if sys.stderr.isatty() else None,
     )
     print("\n".join(_report_lines(report)))
-    return 1 if report.failed else 0
+    for message in report.failed.values():
+        print(f"{PROGRAM}: error: {one_line(message)}", file=sys.stderr)
+    return 2 if report.failed else 0
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -96,7 +98,7 @@ def _report_lines(report: BuildReport) -> list[str]:
     lines = [f"changed  {case}: {change}" for case, change in report.changed.items()]
     lines += [f"note     {case}: {note}" for case, notes in report.notes.items() for note in notes]
     lines += [f"dropped  {case}: {depth} slices" for case, depth in report.dropped.items()]
-    lines += [f"failed   {case}: {message}" for case, message in report.failed.items()]
+    lines += [f"failed   {case}" for case in report.failed]
     counts = (
         f"{len(report.built)} built, {len(report.reused)} reused, "
         f"{len(report.dropped)} dropped, {len(report.failed)} failed"
