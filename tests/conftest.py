@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+
 from tomolift.models import DilatedResNet18, write_checkpoint
 
 ROOT = Path(__file__).parent.parent

@@ -11,9 +11,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from tomolift.data import open_cache
 from tomolift.training import cli
-from torch import nn
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from tomolift.inflation import (
     Strategy,
     check_inflation,
@@ -14,7 +16,6 @@ from tomolift.inflation import (
     resolve_strategy,
 )
 from tomolift.models import DilatedResNet18, load_pretrained, read_checkpoint
-from torch import Tensor, nn
 
 TOLERANCE = 1e-5  # issue 2: max|a - b| / max|b|, eval mode, fp32
 DEPTH = 11

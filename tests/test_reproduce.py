@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from tomolift.data import open_cache
 from tomolift.training import _loop, cli
 from tomolift.training._checkpoint import read_envelope

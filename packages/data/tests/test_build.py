@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tomolift.data import BadInput, build_cache, open_cache
 from tomolift.data._files import VolumeFile
 from tomolift.data._greys import stream_greys

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tomolift.data import BadInput, Cache, Window, build_cache, open_cache, read_volume
 from tomolift.data._format import canonical_json, signed
 

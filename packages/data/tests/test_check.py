@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tomolift.data import BadInput, build_cache, check_cache, verify_task
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tomolift.data import open_cache
 from tomolift.data._cli import main
 

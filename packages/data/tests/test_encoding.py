@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tomolift.data import BadInput, build_cache, open_cache
 from tomolift.data._encoding import label_plane
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
+
 from tomolift.data import BadInput, Cache, Window, ZScore, build_cache, open_cache
 from tomolift.data._blocks import Buffers
 from tomolift.data._blocks_cuda import CudaFiller
 from tomolift.data.datasets import SliceDataset, VolumeDataset
-from torch.utils.data import DataLoader
 
 
 @pytest.fixture

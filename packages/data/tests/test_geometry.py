@@ -7,6 +7,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+
 from tomolift.data import build_cache, open_cache, read_volume
 
 ORIENTATIONS = [

@@ -8,6 +8,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+
 from tomolift.data import BadInput
 from tomolift.data._headers import parse_header
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tomolift.data import BadInput
 from tomolift.data._msd import read_task, source_path
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tomolift.data import BadInput
 from tomolift.data._nifti import open_nifti
 

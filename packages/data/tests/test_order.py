@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tomolift.data import BadInput, Cache, build_cache, open_cache
 from tomolift.data._order import batches_of
 

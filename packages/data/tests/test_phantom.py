@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from tomolift.data._phantom import write_phantom
 from tomolift.data.errors import BadInput
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tomolift.data._statistics import PERCENTILES, Statistics, StreamingStatistics
 
 

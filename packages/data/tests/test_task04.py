@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from tomolift.data import Cache, build_cache, open_cache, verify_task
 
 

@@ -4,6 +4,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from tomolift.inflation import (
     ContractError,
     DepthCollapsedError,
@@ -12,7 +14,6 @@ from tomolift.inflation import (
     check_inflation,
     inflate,
 )
-from torch import Tensor, nn
 
 # a smaller example than the one made up, for speed
 check_small = partial(check_inflation, example=torch.zeros(1, 3, 24, 24))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tomolift.inflation._cli import main
 from torch import Tensor
+
+from tomolift.inflation._cli import main
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tomolift.inflation import Center, inflate, inflate_state_dict, tensor_report
 from torch import Tensor, nn
+
+from tomolift.inflation import Center, inflate, inflate_state_dict, tensor_report
 
 TOLERANCE = 1e-5  # issue 2's bound for fp32; measured here: below 2e-6
 MakeSlices = Callable[..., Tensor]

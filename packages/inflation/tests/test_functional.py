@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from tomolift.inflation import (
     InflationError,
     ShapeMismatchError,
     UnsupportedFunctionError,
     inflate,
 )
-from torch import Tensor, nn
 
 
 class Calling(nn.Module):

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
 from tomolift.inflation import (
     Average,
     Center,
@@ -20,8 +23,6 @@ from tomolift.inflation import (
     inflate,
     register_layer,
 )
-from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 MakeSlices = Callable[..., Tensor]
 

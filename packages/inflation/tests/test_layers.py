@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tomolift.inflation import UnsupportedLayerError, inflate
 from torch import Tensor, nn
+
+from tomolift.inflation import UnsupportedLayerError, inflate
 
 # torch's own remark about the 2D layers drawn here
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")

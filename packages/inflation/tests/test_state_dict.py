@@ -4,6 +4,8 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from torch import nn
+
 from tomolift.inflation import (
     Scaling,
     ShapeMismatchError,
@@ -12,7 +14,6 @@ from tomolift.inflation import (
     inflate_state_dict,
     tensor_report,
 )
-from torch import nn
 
 
 def pair() -> tuple[nn.Module, nn.Module]:

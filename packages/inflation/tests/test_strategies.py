@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from tomolift.inflation import (
     PAPER_ALPHAS,
     STRATEGY_NAMES,

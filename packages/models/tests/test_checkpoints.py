@@ -7,6 +7,7 @@ import zipfile
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from tomolift.models import CheckpointError, DilatedResNet18, read_checkpoint, write_checkpoint
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+
 from tomolift.models import DilatedResNet18
 from tomolift.models._blocks import ReplicateDepthConv3d
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+
 from tomolift.models import DilatedResNet18
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tomolift.models import read_checkpoint, write_checkpoint
 
 # As a user calls it: without the annotations' checks, which only these tests switch on.

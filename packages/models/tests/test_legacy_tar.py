@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tomolift.models import CheckpointError, read_checkpoint
 from tomolift.models._legacy_pickle import PlainPickle
 from tomolift.models._legacy_tar import read_legacy_tar

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from tomolift.models import Checkpoint, CheckpointError, DilatedResNet18, load_pretrained
 
 HEAD = ("fc.weight", "fc.bias")

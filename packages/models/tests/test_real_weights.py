@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+
 from tomolift.models import DilatedResNet18, load_pretrained, read_checkpoint
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+
 from tomolift.models import DilatedResNet18
 from tomolift.models._stem import convolve_stem, grey_weight
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from tomolift.training import DamagedCheckpointError
 from tomolift.training._checkpoint import (
     Position,
@@ -11,7 +13,6 @@ from tomolift.training._checkpoint import (
     resume_checkpoint,
     save_checkpoint,
 )
-from torch import nn
 
 RECORD = {"epoch": 1, "loss": 0.5}
 

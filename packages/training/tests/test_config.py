@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from tomolift.training import ARMS, ConfigError, config_from_json, load_profile
 from tomolift.training.cli._overrides import Overrides, resolve
 

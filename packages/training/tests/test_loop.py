@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from tomolift import data
 from tomolift.training import DataConfig, NonFiniteLossError, TrainingConfig
 from tomolift.training._baselines import all_background, mean_training_mask
@@ -14,7 +16,6 @@ from tomolift.training._device import Compute, choose_compute
 from tomolift.training._evaluate import evaluate
 from tomolift.training._loop import Fit, train, train_epoch
 from tomolift.training._loss import loss_and_confusion
-from torch import Tensor, nn
 
 COMPUTE = Compute(torch.device("cpu"), "fp32")
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from tomolift.training._metrics import case_rows, collapsed, mean_scores, score
 
 # The paper's class shares: 99.75 % background.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tomolift.training.pretrain import ProceduralPictures, draw_picture
 from tomolift.training.pretrain._classes import OBJECT_CLASSES
 from tomolift.training.pretrain._shapes import capsule

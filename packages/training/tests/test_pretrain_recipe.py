@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from tomolift.models import DilatedResNet18, load_pretrained, read_checkpoint
 from tomolift.training._device import choose_compute
 from tomolift.training.errors import ConfigError, NonFiniteLossError

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from tomolift.training.errors import ConfigError
 from tomolift.training.pretrain import open_voc, pretrain_command
 

@@ -9,6 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from tomolift.training import ConfigError
 from tomolift.training._source import cache_folder, check_weights, fetch_weights, obtain_source
 

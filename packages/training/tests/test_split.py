@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tomolift.training import ConfigError
 from tomolift.training._split import Split, choose_cases, keep_split, make_split
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tomolift import data
 from torch import Tensor
+
+from tomolift import data
 
 
 def all_background(cache: data.Cache, cases: Sequence[str]) -> dict[str, Tensor]:

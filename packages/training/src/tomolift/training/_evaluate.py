@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from tomolift import data
 from torch import Tensor, nn
+
+from tomolift import data
 
 from ._config import DataConfig
 from ._device import Compute

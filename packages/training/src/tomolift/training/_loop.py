@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tomolift import data
 from torch import Tensor, nn
+
+from tomolift import data
 
 from ._checkpoint import Position, resume_checkpoint, save_checkpoint
 from ._config import DataConfig, TrainingConfig

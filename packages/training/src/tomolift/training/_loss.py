@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from tomolift import ops
 from tomolift.ops import reference
-from torch import Tensor, nn
 
 from ._device import Compute
 

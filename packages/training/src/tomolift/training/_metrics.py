@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from tomolift import ops
 from torch import Tensor
+
+from tomolift import ops
 
 
 @dataclass(frozen=True)

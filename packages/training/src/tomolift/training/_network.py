@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from tomolift.inflation import inflate_state_dict
 from tomolift.models import DilatedResNet18, LoadReport, load_pretrained, read_checkpoint
-from torch import Tensor
 
 from ._arms import Arm
 from ._config import TrainingConfig

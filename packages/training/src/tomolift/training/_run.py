@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
-from tomolift import data
 from torch import Tensor
+
+from tomolift import data
 
 from ._arms import ARMS, Arm
 from ._config import Config

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from tomolift.models import DilatedResNet18
 from tomolift.ops import iou, mean_iou
-from torch import Tensor, nn
 
 from .._device import Compute, choose_compute
 from .._loss import fused_cross_entropy

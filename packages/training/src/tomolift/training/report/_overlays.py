@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+
 from tomolift import data, ops
 
 from .._loss import low_resolution_logits
