@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tomolift.ops import reference
 from torch import Tensor
+
+from tomolift.ops import reference
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tomolift.ops import upsampled_argmax, upsampled_cross_entropy, voxel_cross_entropy
 
 LOGITS = torch.zeros(2, 3, 4, 5)

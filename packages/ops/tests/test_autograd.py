@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tomolift.ops import upsampled_cross_entropy, voxel_cross_entropy
 
 OPS = [voxel_cross_entropy, upsampled_cross_entropy]

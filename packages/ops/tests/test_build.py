@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import torch
+
 from tomolift.ops import build_info, upsampled_cross_entropy, voxel_cross_entropy
 
 INFO = build_info()

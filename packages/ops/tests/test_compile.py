@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tomolift.ops import upsampled_argmax, upsampled_cross_entropy, voxel_cross_entropy
 from torch._subclasses.fake_tensor import FakeTensorMode
+
+from tomolift.ops import upsampled_argmax, upsampled_cross_entropy, voxel_cross_entropy
 
 
 @pytest.mark.parametrize("store", [True, False])

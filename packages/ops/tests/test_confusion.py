@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tomolift.ops import dice, iou, mean_iou
 
 # Class 0: 6 hits, 1 missed, 2 false; class 1: 3 hits, 2 missed, 1 false; class 2 absent.

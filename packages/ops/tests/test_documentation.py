@@ -14,12 +14,15 @@ import pytest
 import torch
 from beartype import beartype
 from jaxtyping import jaxtyped
+
 from tomolift import ops
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-@pytest.mark.parametrize("module", ["_confusion", "_dense", "_native", "_upsampled", "reference"])
+@pytest.mark.parametrize(
+    "module", ["_argmax", "_confusion", "_dense", "_native", "_upsampled", "reference"]
+)
 def test_the_docstrings_examples_are_right(module: str) -> None:
     result = doctest.testmod(import_module(f"tomolift.ops.{module}"))
     assert result.attempted > 0

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from tomolift.ops import reference, upsampled_argmax, upsampled_cross_entropy, voxel_cross_entropy
 from torch.nn import functional as F
+
+from tomolift.ops import reference, upsampled_argmax, upsampled_cross_entropy, voxel_cross_entropy
 
 INF, NAN = float("inf"), float("nan")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tomolift.ops import upsampled_argmax, upsampled_cross_entropy, voxel_cross_entropy
 
 # Both well above the size below which one thread is used.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tomolift.ops import reference, upsampled_argmax, upsampled_cross_entropy
 
 LOGITS_DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]

@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tomolift.ops import reference, voxel_cross_entropy
 from torch.nn import functional as F
+
+from tomolift.ops import reference, voxel_cross_entropy
 
 LABEL_DTYPES = [torch.uint8, torch.int16, torch.int32, torch.int64]
 LOGITS_DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]

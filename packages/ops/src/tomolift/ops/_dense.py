@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
+from torch import Tensor
+
 from tomolift.ops import _native
 from tomolift.ops._arguments import (
     CheckLabels,
@@ -20,7 +22,6 @@ from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
 from tomolift.ops._autograd import once_only, scaled
-from torch import Tensor
 
 
 def voxel_cross_entropy(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from tomolift.ops._arguments import Options
 from torch import Tensor
+
+from tomolift.ops._arguments import Options
 
 
 def report_faults(fault: Tensor, labels: Tensor, classes: int, options: Options) -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import torch
+from torch import Tensor
+
 from tomolift.ops import _core
 from tomolift.ops._arguments import LABEL_DTYPES, LOGITS_DTYPES, Options
 from tomolift.ops._faults import report_faults
-from torch import Tensor
 
 _REDUCTIONS = ("none", "mean", "sum")
 # Below this a second thread costs more than it brings.

@@ -1,4 +1,4 @@
-"""Cross-entropy and prediction from low-resolution logits, never up-sampling them in memory."""
+"""Cross-entropy of low-resolution logits, never up-sampling them in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer
+from torch import Tensor
+
 from tomolift.ops import _native
 from tomolift.ops._arguments import (
     CheckLabels,
@@ -16,12 +18,12 @@ from tomolift.ops._arguments import (
     check_size,
     check_stride,
     check_weight,
+    require_cpu,
 )
 from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
 from tomolift.ops._autograd import once_only, scaled
-from torch import Tensor
 
 
 def upsampled_cross_entropy(
@@ -76,7 +78,7 @@ def upsampled_cross_entropy(
     _check_labels(low_logits, labels)
     check_size(low_logits, labels.shape[1:])
     check_weight(low_logits, weight)
-    _require_cpu("upsampled_cross_entropy", low_logits)
+    require_cpu("upsampled_cross_entropy", low_logits)
     steps = check_stride(stride, labels.dim() - 1)
     options = Options(
         ignore_index=ignore_index,
@@ -99,53 +101,6 @@ def upsampled_cross_entropy(
         )
         return result.loss, result.confusion
     return _UpsampledCrossEntropy.apply(low_logits, labels, weight, grid, options, store)
-
-
-def upsampled_argmax(
-    low_logits: Float[Tensor, "batch class *low"],
-    size: Sequence[int],
-    *,
-    align_corners: bool = True,
-    stride: Sequence[int] | None = None,
-) -> UInt8[Tensor, " batch *spatial"]:
-    """Class of every voxel of the up-sampled logits, without the full-resolution logits.
-
-    Args:
-        low_logits: (N, C, h, w) or (N, C, d, h, w) with at most 255 classes.
-        size: the output's spatial size, (H, W) or (D, H, W).
-        align_corners: as in upsampled_cross_entropy.
-        stride: as in upsampled_cross_entropy.
-
-    Returns:
-        uint8 (N, *size), the first maximum at every voxel.
-
-    Raises:
-        TypeError, ValueError: an argument's type, shape or value is not as above.
-        RuntimeError: the logits are not on the CPU.
-
-    Example:
-        >>> low = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).reshape(1, 2, 1, 2)
-        >>> upsampled_argmax(low, (1, 4)).tolist()
-        [[[1, 1, 0, 0]]]
-    """
-    check_logits("low_logits", low_logits)
-    if low_logits.shape[1] > 255:
-        raise ValueError(
-            f"low_logits has {low_logits.shape[1]} classes, expected at most 255: the labels are "
-            "uint8"
-        )
-    check_size(low_logits, size)
-    _require_cpu("upsampled_argmax", low_logits)
-    steps = check_stride(stride, low_logits.dim() - 2)
-    return _argmax_op(low_logits, list(size), align_corners, steps)
-
-
-def _require_cpu(name: str, low_logits: Tensor) -> None:
-    if low_logits.device.type != "cpu":
-        raise RuntimeError(
-            f"low_logits is on {low_logits.device} and {name} has no kernel there: move it to the "
-            f"CPU, or use tomolift.ops.reference.{name}, which takes the same arguments"
-        )
 
 
 class _UpsampledCrossEntropy(torch.autograd.Function):
@@ -299,22 +254,6 @@ def _backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor 
 
 
 _forward_op.register_autograd(_backward, setup_context=_setup_context)
-
-
-@torch.library.custom_op("tomolift::upsampled_argmax", mutates_args=())
-def _argmax_op(
-    low_logits: Tensor, size: Sequence[int], align_corners: bool, stride: Sequence[float] | None
-) -> Tensor:
-    steps = None if stride is None else tuple(stride)
-    grid = _native.Grid(size=tuple(size), align_corners=align_corners, stride=steps)
-    return _native.upsampled_predictions(low_logits, grid)
-
-
-@_argmax_op.register_fake
-def _(
-    low_logits: Tensor, size: Sequence[int], align_corners: bool, stride: Sequence[float] | None
-) -> Tensor:
-    return low_logits.new_empty((low_logits.shape[0], *size), dtype=torch.uint8)
 
 
 def _grid(labels: Tensor, align_corners: bool, stride: Sequence[float] | None) -> _native.Grid:
