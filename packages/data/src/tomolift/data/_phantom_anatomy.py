@@ -15,6 +15,9 @@ FAT, MUSCLE, FLUID, BONE, GAS = -100.0, 55.0, 12.0, 330.0, -850.0
 ORAL_CONTRAST = 350.0  # the control phantom's bowel: told from pancreas in any single slice
 NOISE_HU, TEXTURE_HU = 9.0, 5.0
 PANCREAS_LABEL, TUMOUR_LABEL = 1, 2
+# How far patients lie off the centre: without it, where the pancreas is in the other patients
+# predicts it as well as a network does (pancreas IoU 0.55, measured).
+POSITION_UNITS = (3.0, 7.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,15 @@ def draw_case(
     """
     # separate streams: the control phantom has the same anatomy, labels and noise
     anatomy, bowel, noise = (np.random.default_rng([seed, case, stream]) for stream in range(3))
-    canvas = Canvas(size=size, num_slices=num_slices, middle=middle, depth=depth, rng=anatomy)
+    x, y, z = np.random.default_rng([seed, case, 3]).uniform(-1, 1, 3) * POSITION_UNITS
+    canvas = Canvas(
+        size=size,
+        num_slices=num_slices,
+        middle=middle,
+        depth=depth,
+        position=(x, y, z),
+        rng=anatomy,
+    )
     phase = Phase.draw(anatomy)
     shift = anatomy.normal(0, 1, 3) * (1.5, 1.2, 1.2)
     pancreas = pancreas_path(shift, anatomy)

@@ -1,7 +1,7 @@
 """A grid of HU on which the phantom's organs are painted with soft edges (partial volume).
 
 Everything is placed in *units* of 3.5 mm: x to the patient's left and y to the back with the image
-centre at (48, 48), z to the head from the middle of the slices that the depth policy keeps. By
+centre at (48, 48), z to the head from the middle of the slices that the depth policy keeps, all moved by the patient's position. By
 default a voxel is 0.9 units wide and a slice 0.8 units thick.
 """
 
@@ -36,7 +36,14 @@ class Canvas:
     """HU, labels and coordinates of one volume while it is being painted."""
 
     def __init__(
-        self, *, size: int, num_slices: int, middle: float, depth: int, rng: np.random.Generator
+        self,
+        *,
+        size: int,
+        num_slices: int,
+        middle: float,
+        depth: int,
+        position: tuple[float, float, float],
+        rng: np.random.Generator,
     ) -> None:
         """Lay out an empty (air) volume.
 
@@ -45,13 +52,16 @@ class Canvas:
             num_slices: slices of this volume.
             middle: the slice index, halves included, at which z is zero.
             depth: slices that a reader keeps; they span 70 default slices whatever their number.
+            position: where the patient lies off the centre, (x, y, z) in units.
             rng: draws the irregularity of the organs' surfaces.
         """
         self.voxels_per_unit = size / WIDTH_UNITS
         slices_per_unit = depth / 70 / SLICE_UNITS
         from_centre = (np.arange(size) - (size - 1) / 2) / self.voxels_per_unit
-        self.xy = (CENTRE_UNITS + from_centre).astype(np.float32)
-        self.z = ((np.arange(num_slices) - middle) / slices_per_unit).astype(np.float32)
+        x, y, z = position
+        self.x = (CENTRE_UNITS + from_centre - x).astype(np.float32)
+        self.y = (CENTRE_UNITS + from_centre - y).astype(np.float32)
+        self.z = ((np.arange(num_slices) - middle) / slices_per_unit - z).astype(np.float32)
         shape = (num_slices, size, size)
         self.hu: Volume = np.full(shape, -1000, dtype=np.float32)
         self.labels: NDArray[np.uint8] = np.zeros(shape, dtype=np.uint8)
@@ -60,7 +70,7 @@ class Canvas:
 
     def box(self, low: NDArray[np.floating], high: NDArray[np.floating]) -> Box:
         """The index box of the corner points (x, y, z) `low` and `high`, in units."""
-        axes = (self.z, self.xy, self.xy)
+        axes = (self.z, self.y, self.x)
         bounds = zip(axes, low[::-1], high[::-1], strict=True)
         z, y, x = (slice(*np.searchsorted(axis, (a, b)).tolist()) for axis, a, b in bounds)
         return z, y, x
@@ -69,8 +79,8 @@ class Canvas:
         """Coordinates x, y, z of a box's voxels relative to `centre`, broadcastable, in units."""
         x, y, z = np.asarray(centre, dtype=np.float32)
         return (
-            (self.xy[box[2]] - x)[None, None, :],
-            (self.xy[box[1]] - y)[None, :, None],
+            (self.x[box[2]] - x)[None, None, :],
+            (self.y[box[1]] - y)[None, :, None],
             (self.z[box[0]] - z)[:, None, None],
         )
 

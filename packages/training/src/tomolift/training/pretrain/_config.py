@@ -104,7 +104,7 @@ def _at_least(name: str, value: float, least: float) -> None:
 # Small pictures and a fast schedule for two CPU cores; the paper's recipe takes many hours there.
 # Measured: 227 s of one AMD EPYC core in bf16, validation mean IoU 0.438, floor 0.031.
 PROCEDURAL = PretrainConfig(
-    pictures=3500,
+    pictures=2500,
     validation=300,
     crop=64,
     batch=16,
