@@ -50,13 +50,15 @@ def fit(cache: data.Cache, folder: Path, spatial_dims: int, epochs: int = 2) -> 
     )
 
 
-def run(network: nn.Module, what: Fit, cache: data.Cache) -> tuple[list[dict[str, Any]], Any]:
+def run(
+    network: nn.Module, what: Fit, cache: data.Cache, norm_batches: int = 0
+) -> tuple[list[dict[str, Any]], Any]:
     return train(
         network,
         what,
         cache=cache,
         data_config=DataConfig(depth=16),
-        config=TrainingConfig(learning_rate=1e-2),
+        config=TrainingConfig(learning_rate=1e-2, norm_batches=norm_batches),
         compute=COMPUTE,
         on_epoch=lambda history: None,
     )
@@ -121,6 +123,36 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_cases(
             data_config=DataConfig(depth=16),
             compute=COMPUTE,
         )
+
+
+def test_measuring_the_norms_changes_evaluation_but_not_training(
+    cache: data.Cache, tmp_path: Path
+) -> None:
+    running, measured = Small(3), Small(3)
+    plain, _ = run(running, fit(cache, tmp_path / "0", 3), cache)
+    history, _ = run(measured, fit(cache, tmp_path / "1", 3), cache, norm_batches=8)
+    assert [record["loss"] for record in history] == [record["loss"] for record in plain]
+    for first, second in zip(running.parameters(), measured.parameters(), strict=True):
+        assert torch.equal(first, second)
+    assert not torch.equal(running.body[1].running_var, measured.body[1].running_var)
+
+
+def test_the_statistics_that_are_kept_are_those_that_were_evaluated(
+    cache: data.Cache, tmp_path: Path
+) -> None:
+    network = Small(3)
+    what = fit(cache, tmp_path, 3)
+    _, matrices = run(network, what, cache, norm_batches=8)
+    again = evaluate(
+        network,
+        cache,
+        what.evaluation_cases,
+        spatial_dims=3,
+        config=DataConfig(depth=16),
+        compute=COMPUTE,
+    )
+    for case, matrix in matrices.items():
+        assert torch.equal(matrix, again[case])
 
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])

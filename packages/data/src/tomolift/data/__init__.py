@@ -2,6 +2,7 @@
 
 from ._build import BuildReport as BuildReport
 from ._build import build_cache as build_cache
+from ._cache import Batches as Batches
 from ._cache import Cache as Cache
 from ._cache import open_cache as open_cache
 from ._case_info import CaseInfo as CaseInfo

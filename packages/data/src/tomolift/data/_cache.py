@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from .errors import BadInput
 if TYPE_CHECKING:
     import torch
 
-Batches = Iterator[tuple["torch.Tensor", "torch.Tensor"]]
+Batches = Generator[tuple["torch.Tensor", "torch.Tensor"], None, None]
 
 
 def open_cache(cache_dir: str | Path, *, task_dir: str | Path | None = None) -> Cache:

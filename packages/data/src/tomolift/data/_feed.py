@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def feed(
     device: str | torch.device,
     ring: int,
     flat: bool = False,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Generator[tuple[Tensor, Tensor], None, None]:
     """Return an iterator over ``order[start:]`` as images (N, C, D, H, W), labels (N, D, H, W).
 
     ``flat`` takes the depth axis away, where every block is one slice. Arguments are checked
@@ -58,7 +58,7 @@ def feed(
 
 def _iterate(
     filler: Filler, order: Sequence[Blocks], *, channels: int, ring: int, flat: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Generator[tuple[Tensor, Tensor], None, None]:
     """Yield batches that a thread prepares; leaving the loop early stops the thread."""
     filled: SimpleQueue[Filled | BaseException] = SimpleQueue()
     permits = threading.Semaphore(ring or 2)

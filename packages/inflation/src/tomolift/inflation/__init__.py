@@ -6,6 +6,7 @@ from ._check import check_inflation as check_inflation
 from ._depth import Layer as Layer
 from ._in_channels import adapt_in_channels as adapt_in_channels
 from ._inflate import inflate as inflate
+from ._norms import recalibrate_norms as recalibrate_norms
 from ._report import InflationReport as InflationReport
 from ._report import LayerError as LayerError
 from ._state_dict import inflate_state_dict as inflate_state_dict

@@ -69,6 +69,8 @@ class TrainingConfig:
         precision: "fp32" (paper), "bf16", or "auto": bf16 where the hardware has it.
         depth_padding: "zeros" (paper) or "replicate", of the 3D convolutions.
         depth_stride: 0 strides in depth as in the plane (paper); 1 never does.
+        norm_batches: training batches over which BatchNorm's statistics are measured again before
+            an evaluation; 0 evaluates with the running averages (paper).
         source: "finetuned" inflates the fine-tuned 2D arm (paper), "pretrained" the 2D source.
         threads: CPU threads; 0 takes torch's default.
     """
@@ -84,6 +86,7 @@ class TrainingConfig:
     precision: Precision = "fp32"
     depth_padding: DepthPadding = "zeros"
     depth_stride: int = 0
+    norm_batches: int = 0
     source: StartsFrom = "finetuned"
     threads: int = 0
 
@@ -93,7 +96,7 @@ class TrainingConfig:
         _one_of("training.source", self.source, get_args(StartsFrom))
         for name in ("epochs_2d", "epochs_3d", "batch_2d", "batch_3d"):
             _at_least(f"training.{name}", getattr(self, name), 1)
-        for name in ("depth_stride", "threads", "weight_decay"):
+        for name in ("depth_stride", "norm_batches", "threads", "weight_decay"):
             _at_least(f"training.{name}", getattr(self, name), 0)
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"training.learning_rate = {self.learning_rate}: expected 0 to 1")

@@ -51,7 +51,6 @@ def obtain_source(weights: str, *, say: Callable[[str], None]) -> Source:
         facts = {
             "validation_mean_iou": report.mean_iou,
             "validation_floor": report.floor_mean_iou,
-            "pictures": report.pictures,
         }
         say(report.summary())
         origin = f"procedural: {report.pictures} drawn pictures, 21 classes"
