@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ def test_a_cache_tells_what_it_holds(cache: Cache) -> None:
     assert len(cache) == 2
     assert "a" in cache
     assert cache["a"].shape == (6, 4, 9)
+
+
+def test_checksums_of_a_case_are_those_of_its_files(cache: Cache) -> None:
+    for case in cache.cases:
+        files = [cache.path / "volumes" / f"{case}.{kind}.npy" for kind in ("image", "label")]
+        assert cache[case].checksums == tuple(zlib.crc32(file.read_bytes()) for file in files)
 
 
 def test_a_pickled_cache_is_a_path(cache: Cache) -> None:

@@ -30,6 +30,13 @@ def test_a_task_lists_cases_in_file_order_and_labels_in_class_order(task: Any) -
     assert found.label_names[10] == "k"
 
 
+def test_two_classes_of_one_name_are_told_apart_by_number(task: Any) -> None:
+    task.list("a")
+    task.write(labels={"0": "background", "1": "tumour", "2": "tumour"})
+    with pytest.raises(BadInput, match=r"labels 1 and 2 are both 'tumour'; give every class its"):
+        read_task(task.folder)
+
+
 def test_resource_forks_of_macos_are_passed_over(task: Any) -> None:
     task.list("a")
     task.list("._a")
@@ -63,6 +70,11 @@ def test_an_unreadable_dataset_json_is_refused(tmp_path: Path, text: str) -> Non
         {"labels": {"0": "a", "00": "b"}},
         {"labels": {"0": "a", "255": "b"}},
         {"labels": {"0": 3}},
+        {"labels": {"0": "a", "1": "b", "2": "a"}},
+        {"labels": {"0": "a", "1": ""}},
+        {"labels": {"0": "a", "1": " "}},
+        {"labels": {"0": "a", "1": "b\x1b[2J"}},
+        {"labels": {"0": "a", "1": "b\nc"}},
         {"training": None},
         {"training": []},
         {"training": ["imagesTr/a.nii.gz"]},

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tomolift.data._phantom import write_phantom
+from tomolift.data._phantom import PHANTOM_VERSION, write_phantom
 from tomolift.data.errors import BadInput
 
 DEPTH = 70
@@ -155,6 +155,15 @@ def test_same_arguments_give_the_same_bytes(tmp_path):
         write_phantom(tmp_path / name, cases=2, size=32, depth=20) for name in ("a", "b")
     )
     assert file_bytes(first) == file_bytes(second)
+
+
+def test_the_drawing_is_that_of_its_version(tmp_path):
+    folder = write_phantom(tmp_path / "task", cases=1, size=32, depth=20)
+    image, labels = read(folder, 0)
+    # whoever changes the drawing changes these numbers: PHANTOM_VERSION then rises with them
+    assert PHANTOM_VERSION == 2
+    assert np.bincount(labels.ravel()).tolist() == [24199, 291, 86]
+    assert image.mean() == pytest.approx(-457.158, abs=0.01)
 
 
 def test_another_seed_gives_other_volumes(tmp_path):

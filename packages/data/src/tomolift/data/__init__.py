@@ -17,6 +17,7 @@ from ._intensity import parse_intensity as parse_intensity
 from ._msd import Case as Case
 from ._msd import Task as Task
 from ._msd import read_task as read_task
+from ._phantom import PHANTOM_VERSION as PHANTOM_VERSION
 from ._phantom import write_phantom as write_phantom
 from ._read import read_volume as read_volume
 from ._statistics import Statistics as Statistics

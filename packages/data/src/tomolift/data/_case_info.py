@@ -37,6 +37,8 @@ class CaseInfo:
         label_counts: (D, classes) int64, voxels of each class in each slice.
         ignored_per_slice: (D,) int64, voxels labelled 255.
         foreground_lost: voxels of classes 1 and above that the crop cut off.
+        checksums: CRC32 of the cached image file and of the label file. With ``shape`` and
+            ``dtype`` they say what a training saw, whatever the times of the files.
     """
 
     case: str
@@ -60,6 +62,7 @@ class CaseInfo:
     label_counts: npt.NDArray[np.int64]
     ignored_per_slice: npt.NDArray[np.int64]
     foreground_lost: int
+    checksums: tuple[int, int]
 
     @property
     def minimum(self) -> float:
@@ -92,8 +95,8 @@ class CaseInfo:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain numbers and lists."""
-        content = dict(self.__dict__)
+        """Return plain numbers and lists; ``checksums`` stand in the record of each file."""
+        content = {key: value for key, value in self.__dict__.items() if key != "checksums"}
         for key in ("affine", "source_affine", "label_counts", "ignored_per_slice"):
             content[key] = content[key].tolist()
         content["statistics"] = {
@@ -104,7 +107,7 @@ class CaseInfo:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CaseInfo:
-        """Return the inverse of :meth:`to_json`.
+        """Return what a record holds: :meth:`to_json` and the records of its two files.
 
         Raises:
             KeyError, TypeError, ValueError: ``content`` has not that form.
@@ -149,4 +152,5 @@ class CaseInfo:
             label_counts=counts,
             ignored_per_slice=ignored,
             foreground_lost=int(content["foreground_lost"]),
+            checksums=(int(content["image"]["crc32"]), int(content["label"]["crc32"])),
         )

@@ -22,7 +22,7 @@ from ._msd import IGNORE_LABEL, source_path
 from ._nifti import NiftiStream, open_nifti
 from ._pair import check_pair
 from ._place import fill, pad
-from ._publish import publish
+from ._publish import FileRecords, file_record, publish
 from ._sources import sources_of
 from .errors import BadInput
 
@@ -65,8 +65,9 @@ def _ingest(job: CaseJob) -> Ingested:
         if sources_of(job.task, job.case) != job.sources:
             cure = "build again when nothing writes to it"
             raise BadInput("E_CHANGED", image_path, "changed while it was read", cure)
-        info = _case_info(job.case.name, header, geometry, plan, file, labels, greys)
-        return publish(job, info, file, labels.file, plan)
+        files = {"image": file_record(file), "label": file_record(labels.file)}
+        info = _case_info(job.case.name, header, geometry, plan, file, labels, greys, files)
+        return publish(job, info, files, file, labels.file, plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +128,7 @@ def _case_info(
     file: VolumeFile,
     labels: _Labels,
     greys: Greys,
+    files: FileRecords,
 ) -> CaseInfo:
     affine = geometry.affine.copy()
     affine[:3, 3] += affine[:3, 2] * plan.z0
@@ -152,4 +154,5 @@ def _case_info(
         label_counts=labels.counts,
         ignored_per_slice=labels.ignored,
         foreground_lost=labels.foreground_lost,
+        checksums=(files["image"]["crc32"], files["label"]["crc32"]),
     )

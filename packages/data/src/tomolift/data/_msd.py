@@ -108,7 +108,15 @@ def _label_names(labels: object, path: Path) -> tuple[str, ...]:
     if sorted(by_class) != list(range(len(labels))):
         problem = f"classes are {sorted(by_class)}, expected 0, 1, 2, ... without gaps"
         raise BadInput("E_DATASET_JSON", path, problem, "renumber the classes from 0")
-    return tuple(_text(by_class[index], f"label {index}", path) for index in sorted(by_class))
+    names = tuple(_text(by_class[index], f"label {index}", path) for index in sorted(by_class))
+    for index, name in enumerate(names):
+        if not name.isprintable() or name.isspace():  # names reach terminals, tables and files
+            problem = f"label {index} is {name!r:.80}, expected printable text"
+            raise BadInput("E_DATASET_JSON", path, problem, _FIX)
+        if name in names[:index]:
+            problem = f"labels {names.index(name)} and {index} are both {name!r:.80}"
+            raise BadInput("E_DATASET_JSON", path, problem, "give every class its own name")
+    return names
 
 
 def _cases(entries: object, path: Path) -> tuple[Case, ...]:

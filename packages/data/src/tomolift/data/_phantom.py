@@ -17,6 +17,8 @@ from ._phantom_anatomy import draw_case
 from ._phantom_canvas import SLICE_UNITS, UNIT_MM, WIDTH_UNITS
 from .errors import BadInput
 
+# raise it when the drawing changes, so that callers who keep phantoms make them again
+PHANTOM_VERSION: int = 2
 SHORT_EVERY, SHORT_AT = 8, 3  # cases 3, 11, 19, ... have fewer than `depth` slices
 HEALTHY_EVERY, HEALTHY_AT = 8, 6  # cases 6, 14, 22, ... have no tumour
 

@@ -2,7 +2,7 @@
 
 Everything is placed in *units* of 3.5 mm: x to the patient's left and y to the back with the image
 centre at (48, 48), z to the head from the middle of the slices that the depth policy keeps; the
-patient's position moves all of it. By default a voxel is 0.9 units wide and a slice 0.8 units thick.
+patient's position moves all of it. By default a voxel is 0.9 units wide, a slice 0.8 units thick.
 """
 
 from __future__ import annotations

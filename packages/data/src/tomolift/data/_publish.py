@@ -20,14 +20,20 @@ from ._format import (
 )
 from ._jobs import CaseJob, Ingested
 
+FileRecords = dict[str, dict[str, Any]]  # "image" and "label"
+
 
 def publish(
-    job: CaseJob, info: CaseInfo, image: VolumeFile, label: VolumeFile, plan: DepthPlan
+    job: CaseJob,
+    info: CaseInfo,
+    files: FileRecords,
+    image: VolumeFile,
+    label: VolumeFile,
+    plan: DepthPlan,
 ) -> Ingested:
     """Sync and rename the files of a case, its record last, and return its journal fields."""
     paths = CasePaths.of(job.cache_dir, job.case.name)
-    content = {**info.to_json(), "image": _checksums(image), "label": _checksums(label)}
-    record = canonical_json(signed(content))
+    record = canonical_json(signed({**info.to_json(), **files}))
     if job.builder not in (os.getpid(), os.getppid()):
         # the next build may already be at work with another configuration: leave its files alone
         raise RuntimeError("the build that this worker belongs to is gone")
@@ -48,7 +54,8 @@ def publish(
     return Ingested("ok", fields)
 
 
-def _checksums(file: VolumeFile) -> dict[str, Any]:
+def file_record(file: VolumeFile) -> dict[str, Any]:
+    """Return size and checksums of a finished volume, of the whole file and of every slice."""
     whole = crc32(npy_header(file.shape, file.dtype.str))
     slices = []
     for index in range(file.shape[0]):
