@@ -159,8 +159,58 @@ def test_overrides_choose_the_strategy_by_name(small_resnet: nn.Module) -> None:
 
 
 def test_an_override_that_matches_nothing_is_refused(small_resnet: nn.Module) -> None:
-    with pytest.raises(StrategyError, match=r"overrides: 'layer9\.\*' matches no module"):
+    with pytest.raises(StrategyError, match=r"overrides: 'layer9\.\*' decides no layer"):
         inflate(small_resnet, overrides={"layer9.*": "zero"})
+
+
+def test_an_override_by_a_container_s_name_counts_for_every_layer_in_it(
+    small_resnet: nn.Module,
+) -> None:
+    by_name = inflate(small_resnet, overrides={"layer3": "zero"}).state_dict()
+    by_glob = inflate(small_resnet, overrides={"layer3.*": "zero"}).state_dict()
+    assert all(torch.equal(by_glob[name], tensor) for name, tensor in by_name.items())
+    assert by_name["layer3.0.conv1.weight"][:, :, 0].count_nonzero() == 0
+
+
+def test_the_first_override_that_matches_a_layer_or_its_container_counts(
+    small_resnet: nn.Module,
+) -> None:
+    net3d = inflate(small_resnet, overrides={"layer3.0": "scaling", "layer3": "zero"})
+    middles = [
+        net3d.layer3[block].conv1.weight[:, :, 1] / small_resnet.layer3[block].conv1.weight  # type: ignore[index,union-attr]
+        for block in (0, 1)
+    ]
+    for middle, share in zip(middles, (0.5, 1.0), strict=True):
+        torch.testing.assert_close(middle, torch.full_like(middle, share))
+
+
+@pytest.mark.parametrize("glob", ["layer3.0", "layer3.0.conv1"])
+def test_an_override_behind_one_that_took_all_its_layers_is_refused(
+    small_resnet: nn.Module, glob: str
+) -> None:
+    with pytest.raises(StrategyError, match=rf"'{glob}' decides no layer.*before the globs"):
+        inflate(small_resnet, overrides={"layer3": "zero", glob: "scaling"})
+
+
+@pytest.mark.parametrize("name", ["2", "*"])
+def test_overrides_that_give_a_shared_filter_two_strategies_are_refused_by_name(name: str) -> None:
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    shared = nn.Conv2d(4, 4, 3, padding=1)
+    shared.weight = conv.weight
+    overrides = {"0": "average", name: "zero"}
+    for net in (nn.Sequential(conv, nn.ReLU(), conv), nn.Sequential(conv, nn.ReLU(), shared)):
+        with pytest.raises(
+            StrategyError,
+            match=r"'2' shares its 'weight' with '0'.*Center\(\).*Average\(\).*: give both",
+        ):
+            inflate(net, overrides=overrides)
+
+
+def test_overrides_may_part_modules_that_share_nothing_but_an_activation() -> None:
+    relu = nn.ReLU()
+    stages = [nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), relu) for _ in range(2)]
+    net3d = inflate(nn.Sequential(*stages), overrides={"1": "zero"})
+    assert net3d[0][1] is net3d[1][1]  # type: ignore[index]
 
 
 def test_random_takes_nothing_over(small_resnet: nn.Module) -> None:

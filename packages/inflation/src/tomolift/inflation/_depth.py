@@ -94,7 +94,10 @@ class Layer:
         return DepthGeometry(kernel, depth_stride, padding, dilation)
 
     def inflate_filter(self, weight: nn.Parameter, depth_kernel: int) -> nn.Parameter:
-        """The 3D filter; one shared by several layers is inflated once and stays shared."""
+        """The 3D filter; one shared by several layers is inflated once and stays shared.
+
+        That all of them have this layer's strategy has been checked by `inflate`.
+        """
         if id(weight) not in self._inflated:
             inflated = self.strategy.inflate_weight(weight.detach(), depth_kernel).contiguous()
             # the 2D filter is kept beside it, lest its id be given to another one

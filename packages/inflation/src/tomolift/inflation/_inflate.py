@@ -45,8 +45,8 @@ def inflate(
             keeps every slice. A pool whose depth stride is 1 sees one slice only.
         depth_padding: what padded convolutions find beyond the end slices. "replicate" keeps a
             depth-constant volume exact at every slice, "zeros" (the paper) spoils the ends.
-        overrides: strategy by dotted name, as a glob, such as {"layer4.*": "zero"}; the first
-            that matches counts.
+        overrides: strategy by dotted name, as a glob, such as {"layer4": "zero"}; for each layer
+            the first counts that matches its name or that of a module around it.
         example: a batch that the 2D network accepts, for the dry run; made up by default.
 
     Returns:
@@ -54,7 +54,8 @@ def inflate(
 
     Raises:
         UnsupportedLayerError, UnsupportedFunctionError: something has no known 3D form.
-        StrategyError: an unknown strategy, or one without taps for a kernel.
+        StrategyError: an unknown strategy, or one without taps for a kernel; an override that
+            decides no layer, or two that give a shared filter different strategies.
         ShapeMismatchError: the 3D network's output is not the 2D one's with a depth.
         InflationError: another argument is out of range.
 
@@ -70,6 +71,7 @@ def inflate(
     by_glob = {glob: resolve_strategy(value) for glob, value in (overrides or {}).items()}
     layer = Layer("", default, depth_kernel, depth_stride, depth_padding)
     replacer = _Replacer(layer, by_glob)
+    replacer.check_shared(net2d)
     net3d = replacer.replace(copy.deepcopy(net2d), "")
     replacer.check_globs()
     dry_run(net2d, net3d, example)
@@ -87,33 +89,52 @@ class _Replacer:
 
     def replace(self, module: nn.Module, name: str) -> nn.Module:
         """The 3D twin of `module`, which belongs to this walk and is changed."""
+        glob, strategy = self._override(name)
         if id(module) in self._replaced:
+            self._unused_globs.discard(glob)
             return self._replaced[id(module)][1]
-        twin = inflate_layer(module, self._layer.at(name, self._strategy(name)))
+        twin = inflate_layer(module, self._layer.at(name, strategy))
         if twin is None:
             twin = module
             for child_name, child in module._modules.items():
                 if child is not None:
                     dotted = f"{name}.{child_name}" if name else child_name
                     module._modules[child_name] = self.replace(child, dotted)
+        else:
+            self._unused_globs.discard(glob)
         # the original is kept beside its twin, lest its id be given to another module
         self._replaced[id(module)] = (module, twin)
         return twin
 
     def check_globs(self) -> None:
-        """An override that matches no layer is a typing error."""
+        """An override that decides no layer is a mistake."""
         if self._unused_globs:
             raise StrategyError(
-                f"overrides: {min(self._unused_globs)!r} matches no module: use a dotted name of "
-                "named_modules() or a glob over them"
+                f"overrides: {min(self._unused_globs)!r} decides no layer: use a dotted name of "
+                "named_modules() or a glob over them, before the globs that match the same layers"
             )
 
-    def _strategy(self, name: str) -> Strategy:
+    def check_shared(self, net2d: nn.Module) -> None:
+        """A parameter under several names is inflated once, so they need one strategy."""
+        first: dict[int, tuple[str, Strategy]] = {}
+        for name, parameter in net2d.named_parameters(remove_duplicate=False):
+            module, _, leaf = name.rpartition(".")
+            strategy = self._override(module)[1]
+            other, others = first.setdefault(id(parameter), (module, strategy))
+            if strategy != others:
+                raise StrategyError(
+                    f"overrides: {module!r} shares its {leaf!r} with {other!r}, but is given "
+                    f"{strategy} and that {others}: give both the same strategy"
+                )
+
+    def _override(self, name: str) -> tuple[str, Strategy]:
+        """The glob that decides the module of this name, and its strategy; "" where none does."""
+        parts = name.split(".")
+        around = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
         for glob, strategy in self._by_glob.items():
-            if fnmatchcase(name, glob):
-                self._unused_globs.discard(glob)
-                return strategy
-        return self._layer.strategy
+            if any(fnmatchcase(each, glob) for each in around):
+                return glob, strategy
+        return "", self._layer.strategy
 
 
 def _check_arguments(depth_kernel: SameOr, depth_stride: SameOr, depth_padding: str) -> None:
