@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tomolift.ops._interception import intercepted
+
 
 def scaled(gradient: Tensor, grad_output: Tensor) -> Tensor:
     """Return gradient times the scalar grad_output, leaving gradient as it is.
 
-    On the CPU a factor of one costs nothing, and zeros stay zero under an infinite one: an ignored
-    voxel's gradient is zero whatever it is multiplied with.
+    On the CPU a factor of one costs nothing: gradient itself comes back.
     """
-    if grad_output.device.type == "cpu" and not torch.compiler.is_compiling():
+    if grad_output.device.type == "cpu" and not intercepted(gradient, grad_output):
         factor = grad_output.item()
         if factor == 1.0:
             return gradient
-        if factor in (float("inf"), float("-inf")):
-            return torch.where(gradient == 0, gradient, gradient * grad_output)
-    return gradient * grad_output
+        if math.isfinite(factor):
+            return gradient * grad_output
+    return guarded(gradient, grad_output)
+
+
+def guarded(gradient: Tensor, grad_output: Tensor) -> Tensor:
+    """Return gradient times the scalar grad_output in a new tensor, where zeros stay zero.
+
+    An ignored voxel's gradient is zero whatever it is multiplied with, be it infinite or NaN.
+    """
+    return torch.where(gradient == 0, gradient, gradient * grad_output)
 
 
 class RefuseSecondDerivative(torch.autograd.Function):

@@ -21,7 +21,8 @@ from tomolift.ops._arguments import (
 from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
-from tomolift.ops._autograd import once_only, scaled
+from tomolift.ops._autograd import guarded, once_only, scaled
+from tomolift.ops._interception import intercepted
 
 
 def voxel_cross_entropy(
@@ -94,7 +95,7 @@ def voxel_cross_entropy(
         and reduction != "none"
         and logits.dtype != torch.float16
     )
-    if torch.compiler.is_compiling():
+    if intercepted(logits, labels, weight):
         loss, confusion, _, _ = _forward_op(
             logits, labels, weight, ignore_index, label_smoothing, reduction, check_labels, store
         )
@@ -238,7 +239,7 @@ def _backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor 
     logits, labels, weight, gradient, denominator = ctx.saved_tensors
     if ctx.store:
         # always a new tensor: the stored one is an output of the op
-        result = gradient * grad_output
+        result = guarded(gradient, grad_output)
     else:
         result = _backward_op(grad_output, logits, labels, weight, denominator, *ctx.options)
     return once_only(result, logits), None, None, None, None, None, None, None

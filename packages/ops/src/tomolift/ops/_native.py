@@ -314,4 +314,14 @@ def _workspace(size: int, like: Tensor) -> Tensor:
 
 
 def _addresses(*tensors: Tensor | None) -> tuple[int, ...]:
-    return tuple(0 if tensor is None else tensor.data_ptr() for tensor in tensors)
+    return tuple(0 if tensor is None else _address(tensor) for tensor in tensors)
+
+
+def _address(tensor: Tensor) -> int:
+    address = tensor.data_ptr()
+    if address == 0 and tensor.numel() > 0:
+        raise RuntimeError(
+            f"a {type(tensor).__name__} of shape {tuple(tensor.shape)} on {tensor.device} has no "
+            "memory (it is fake, or its storage was freed), expected one with data: pass a real one"
+        )
+    return address

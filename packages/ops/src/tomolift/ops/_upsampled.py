@@ -23,7 +23,8 @@ from tomolift.ops._arguments import (
 from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
-from tomolift.ops._autograd import once_only, scaled
+from tomolift.ops._autograd import guarded, once_only, scaled
+from tomolift.ops._interception import intercepted
 
 
 def upsampled_cross_entropy(
@@ -88,7 +89,7 @@ def upsampled_cross_entropy(
     )
     differentiate = low_logits.requires_grad and torch.is_grad_enabled()
     store = differentiate and reduction != "none"
-    if torch.compiler.is_compiling():
+    if intercepted(low_logits, labels, weight):
         loss, confusion, _, _ = _forward_op(
             low_logits, labels, weight, align_corners, steps, ignore_index, label_smoothing,
             reduction, check_labels, store,
@@ -246,7 +247,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 def _backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
     low_logits, labels, weight, gradient, denominator = ctx.saved_tensors
     if ctx.store:
-        result = gradient * grad_output
+        result = guarded(gradient, grad_output)
     else:
         result = _backward_op(grad_output, low_logits, labels, weight, denominator, *ctx.options)
     result = result.to(low_logits.dtype)
