@@ -103,7 +103,29 @@ def cuda_compile(session: nox.Session) -> None:
     if not (os.environ.get("CUDACXX") or shutil.which("nvcc")):
         session.log("not run: no CUDA compiler (put nvcc on PATH or set CUDACXX)")
         return
-    scratch = Path(tempfile.mkdtemp(prefix="tomolift-cuda-"))
+    with tempfile.TemporaryDirectory(prefix="tomolift-cuda-") as folder:
+        _test_cuda_wheel(session, Path(folder))
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def sdist(session: nox.Session) -> None:
+    """Build sdist -> wheel of every package outside the checkout; use each wheel alone."""
+    with tempfile.TemporaryDirectory(prefix="tomolift-sdist-") as folder:
+        _build_wheels(session, Path(folder))
+        for name in PACKAGES:
+            _use_alone(session, name, Path(folder))
+
+
+@nox.session(
+    venv_backend="none",
+    requires=["lint", "types", "imports", "tests", "cuda_compile", "sdist"],
+)
+def ci(session: nox.Session) -> None:
+    """What guards main: lint, types, imports, tests, cuda_compile, sdist."""
+    session.log("all green")
+
+
+def _test_cuda_wheel(session: nox.Session, scratch: Path) -> None:
     session.run(
         PYTHON, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir",
         str(scratch), "packages/ops", env={**QUICK, "TOMOLIFT_CUDA": "ON"}, external=True,
@@ -119,13 +141,9 @@ def cuda_compile(session: nox.Session) -> None:
     expect = {"TOMOLIFT_CUDA": "ON"}
     tests = "packages/ops/tests/test_build.py"
     session.run(python, "-m", "pytest", tests, "-q", env=expect, external=True)
-    shutil.rmtree(scratch)
 
 
-@nox.session(venv_backend="none", requires=["dev"])
-def sdist(session: nox.Session) -> None:
-    """Build sdist -> wheel of every package outside the checkout; use each wheel alone."""
-    scratch = Path(tempfile.mkdtemp(prefix="tomolift-sdist-"))
+def _build_wheels(session: nox.Session, scratch: Path) -> None:
     wheels = scratch / "wheels"
     for name in PACKAGES:
         built = scratch / "sdist" / name
@@ -138,39 +156,28 @@ def sdist(session: nox.Session) -> None:
             PYTHON, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir",
             str(wheels), str(archive), external=True, silent=True,
         )  # fmt: skip
-    for name in PACKAGES:
-        _use_alone(session, name, wheels, scratch)
-    shutil.rmtree(scratch)
 
 
-@nox.session(
-    venv_backend="none",
-    requires=["lint", "types", "imports", "tests", "cuda_compile", "sdist"],
-)
-def ci(session: nox.Session) -> None:
-    """What guards main: lint, types, imports, tests, cuda_compile, sdist."""
-    session.log("all green")
-
-
-def _use_alone(session: nox.Session, name: str, wheels: Path, scratch: Path) -> None:
+def _use_alone(session: nox.Session, name: str, scratch: Path) -> None:
     """Install one wheel in a new environment and run its README's snippet there."""
     environment = scratch / f"alone-{name}"
     session.run(PYTHON, "-m", "virtualenv", "-q", str(environment), external=True)
     python = str(environment / "bin" / "python")
-    session.run(
-        python, "-m", "pip", "install", "-q", *CONSTRAINTS, "--find-links", str(wheels),
-        "tomolift-data[torch]" if name == "data" else f"tomolift-{name}",
-        env=QUICK, external=True,
-    )  # fmt: skip
+    # By file, so that no package of the same name on an index can take its place.
+    wheels = scratch / "wheels"
+    wanted = PACKAGES if name == "training" else (name,)
+    files = [str(next(wheels.glob(f"tomolift_{each}-*.whl"))) for each in wanted]
+    if name == "data":
+        files = [f"{files[0]}[torch]"]  # the snippet uses the feeders
+    install = ("install", "-q", *CONSTRAINTS, *files)
+    session.run(python, "-m", "pip", *install, env=QUICK, external=True)
     siblings = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
     installed = session.run(python, "-c", siblings, external=True, silent=True)
     found = {word for word in str(installed).split() if word.startswith("tomolift-")}
-    expected = {f"tomolift-{p}" for p in PACKAGES} if name == "training" else {f"tomolift-{name}"}
-    if found != expected:
-        session.error(f"tomolift-{name} alone pulls in {sorted(found - expected)}")
-    blocks = re.findall(
-        r"```python\n(.*?)```", Path(f"packages/{name}/README.md").read_text(), re.S
-    )
+    if found != {f"tomolift-{each}" for each in wanted}:
+        session.error(f"tomolift-{name} comes with {sorted(found)}")
+    readme = Path(f"packages/{name}/README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     if not blocks:
         session.error(f"packages/{name}/README.md has no python snippet")
     snippet = scratch / f"snippet_{name}.py"
@@ -182,10 +189,11 @@ def _use_alone(session: nox.Session, name: str, wheels: Path, scratch: Path) -> 
 
 def _fingerprint() -> str:
     """A digest of everything the shared environment is made from."""
-    sources = [ROOT / "constraints.txt", ROOT / "noxfile.py"]
+    sources = [ROOT / "constraints.txt"]
     sources += [ROOT / "packages" / name / "pyproject.toml" for name in PACKAGES]
     sources += [path for path in sorted((ROOT / "csrc").rglob("*")) if path.is_file()]
     digest = hashlib.sha256(os.environ.get("TOMOLIFT_CUDA", "").encode())
+    digest.update(" ".join((*RUNTIME, *BUILD, *CHECK)).encode())
     for path in sources:
         digest.update(str(path.relative_to(ROOT)).encode())
         digest.update(path.read_bytes())

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tomolift.data import open_cache
+from tomolift.models import DilatedResNet18
 from tomolift.training import cli
 
 
@@ -65,19 +66,19 @@ def test_a_missing_weights_file(task: Path, capsys: pytest.CaptureFixture[str]) 
 def test_weights_of_another_architecture(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = task / "other.pth"
     torch.save(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).state_dict(), path)
-    out = task.parent / "out"
-    line = error_of(reproduce(task, path, out), capsys)
+    line = error_of(reproduce(task, path, task.parent / "out"), capsys)
     assert "other.pth" in line
-    assert not list(out.glob("runs/*/result.json"))
-    assert not list(out.glob("runs/*/network.safetensors"))
+    assert not (task.parent / "out").exists()
 
 
-def test_a_truncated_pth(task: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = (shared / "weights" / "resnet18_8s_camvid.pth").read_bytes()
+def test_a_truncated_pth(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = task / "half.pth"
+    torch.save(DilatedResNet18(21).state_dict(), path)
+    content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     line = error_of(reproduce(task, path, task.parent / "out"), capsys)
     assert "half.pth" in line
+    assert not (task.parent / "out").exists()
 
 
 def spoil_gzip(folder: Path) -> None:
@@ -136,18 +137,26 @@ def test_a_bad_volume_is_quarantined_with_its_code_and_the_rest_is_built(
     assert code in cache.failed["case_001"]
 
 
+@pytest.mark.parametrize("code", SPOILED)
 def test_the_experiment_refuses_damaged_volumes_unless_told_to_skip_them(
-    task: Path, tiny_weights: Path, tiny_profile: Path, capsys: pytest.CaptureFixture[str]
+    task: Path,
+    tiny_weights: Path,
+    tiny_profile: Path,
+    code: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    spoil_gzip(task)
+    SPOILED[code](task)
     out = task.parent / "out"
     arguments = ["reproduce", "--profile", str(tiny_profile), "--data", str(task)]
     arguments += ["--weights", str(tiny_weights), "--arms", "random", "--out", str(out)]
     line = error_of(arguments, capsys)
     assert "case_001" in line
-    assert "E_GZIP_TRUNCATED" in line
+    assert code in line
     assert "--skip-damaged" in line
     assert not (out / "runs").exists()
+    assert not (out / "split.json").exists()
+    if code != "E_LABEL":  # going on is the same whatever the damage
+        return
     assert cli.main([*arguments, "--skip-damaged"]) == 0
     assert "case_001" in json.loads((out / "report.json").read_text())["provenance"]["failed"]
 
@@ -166,3 +175,32 @@ def test_a_file_that_only_looks_gzipped_is_quarantined(
     (task / "imagesTr" / "case_001.nii.gz").write_bytes(gzip.compress(b"not a volume"))
     assert cli.main(["data", "verify", str(task)]) == 1
     assert "case_001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--epochs", "0"),
+        ("--cases", "-1"),
+        ("--folds", "9"),
+        ("--seeds", "0"),
+        ("--learning-rate", "7"),
+        ("--threads", "-2"),
+        ("--profile", "fast"),
+    ],
+)
+def test_an_argument_out_of_range(
+    task: Path, tiny_weights: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = error_of(reproduce(task, tiny_weights, task.parent / "out", option, value), capsys)
+    assert value.lstrip("-") in line
+    assert not (task.parent / "out").exists()
+
+
+def test_a_profile_cannot_choose_a_folder_outside_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = tmp_path / "sly.toml"
+    profile.write_text("name = '../../etc/x'\n[data]\ntask = 'phantom'\n")
+    line = error_of(["reproduce", "--profile", str(profile), "--dry-run"], capsys)
+    assert "../../etc/x" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,66 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
     for name, value in load_file(run / "network.safetensors").items():
         assert torch.equal(value, expected[name]), name
     assert not (run / "checkpoints").exists()
+
+
+def test_resume_refuses_what_is_no_run_and_what_has_changed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = finished.glob("runs/average-*")
+    stored = json.loads((run / "run.json").read_text())
+    spoiled: list[tuple[str, Any]] = [
+        ("identity", "0" * 64), ("arm", ["average"]), ("fold", {}), ("config", {"name": 3}),
+    ]  # fmt: skip
+    for key, value in spoiled:
+        copy = tmp_path / key / "runs" / run.name
+        copy.mkdir(parents=True)
+        (copy / "run.json").write_text(json.dumps({**stored, key: value}))
+        assert cli.main(["resume", str(copy)]) == 2
+        assert capsys.readouterr().err.count("error:") == 1
+        assert not list(copy.glob("*.safetensors"))
+    assert cli.main(["resume", str(tmp_path)]) == 2
+    assert "no run to resume" in capsys.readouterr().err
+
+
+def test_resume_finds_its_folder_from_inside_it(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = finished.glob("runs/average-*")
+    monkeypatch.chdir(run)
+    before = sorted(run.parent.iterdir())
+    assert cli.main(["resume", "."]) == 0
+    assert sorted(run.parent.iterdir()) == before
+    assert not (run / "cache").exists()
+
+
+def test_a_finished_network_that_changed_is_not_used(
+    command: list[str], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "out"
+    shutil.copytree(finished, copy)
+    (run,) = copy.glob("runs/2d-fold*")
+    with (run / "network.safetensors").open("r+b") as stream:
+        stream.seek(-1, 2)
+        stream.write(b"\x7f")
+    (average,) = copy.glob("runs/average-*")
+    (average / "result.json").unlink()
+    assert cli.main([*command, "--out", str(copy)]) == 2
+    assert "changed since the run wrote it" in capsys.readouterr().err
+
+
+def test_class_names_are_never_markup_formula_or_column(
+    tiny_task: Path, tiny_profile: Path, tmp_path: Path
+) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(tiny_task, task)
+    dataset = json.loads((task / "dataset.json").read_text())
+    dataset["labels"] |= {"1": r"a $\foo$ b|c", "2": "x[/y]"}
+    (task / "dataset.json").write_text(json.dumps(dataset))
+    out = tmp_path / "out"
+    arguments = ["reproduce", "--profile", str(tiny_profile), "--data", str(task)]
+    assert cli.main([*arguments, "--arms", "random", "--out", str(out)]) == 0
+    header, rule = (out / "report.md").read_text().split("\n| ")[1].split("\n")[:2]
+    assert header.replace("\\|", "").count("|") == rule.count("|") - 1
 
 
 @pytest.mark.slow

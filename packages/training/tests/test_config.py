@@ -78,7 +78,7 @@ def test_the_command_line_overrides_the_profile() -> None:
     assert task == Path("task")
     assert config == replace(
         expected,
-        weights="w.pth",
+        weights=str(Path("w.pth").resolve()),
         data=replace(expected.data, cases=60, task="folder"),
         training=replace(expected.training, epochs_2d=3, epochs_3d=3),
         comparison=replace(expected.comparison, folds=2),

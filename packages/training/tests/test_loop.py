@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tomolift import data
-from tomolift.training import DataConfig, NonFiniteLossError, TrainingConfig
+from tomolift.training import ConfigError, DataConfig, NonFiniteLossError, TrainingConfig
 from tomolift.training._baselines import all_background, mean_training_mask
 from tomolift.training._device import Compute, choose_compute
 from tomolift.training._evaluate import evaluate
@@ -174,6 +174,15 @@ def test_evaluation_restores_the_mode_and_leaves_the_network_alone(
         assert torch.equal(value, before[name]), name
 
 
+def test_weights_that_are_no_numbers_are_never_a_result(cache: data.Cache, tmp_path: Path) -> None:
+    network = Small(3)
+    with torch.no_grad():
+        network.head.bias.fill_(float("inf"))
+    with pytest.raises(NonFiniteLossError, match=rf"{cache.cases[3]}: loss is .* in evaluation"):
+        run(network, fit(cache, tmp_path, 3), cache)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_background_baseline_counts_every_valid_voxel(cache: data.Cache) -> None:
     for case, matrix in all_background(cache, cache.cases).items():
         labels = cache.labels(case)
@@ -197,6 +206,17 @@ def test_the_mean_mask_is_the_vote_of_the_training_cases(cache: data.Cache) -> N
     hits = int((truth == predicted)[valid].sum())
     matrix = mean_training_mask(cache, training, [evaluated])[evaluated]
     assert int(matrix.trace()) == hits
+
+
+def test_auto_does_not_take_a_bfloat16_that_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert choose_compute("auto").precision == "fp32"
+    with pytest.raises(ConfigError, match="use fp32"):
+        choose_compute("bf16")
 
 
 def test_threads_and_precision_are_as_asked() -> None:

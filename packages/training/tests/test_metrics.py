@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tomolift.training._metrics import case_rows, collapsed, mean_scores, score
+from tomolift.training._metrics import case_rows, mean_scores, score
 
 # The paper's class shares: 99.75 % background.
 BACKGROUND_ONLY = torch.tensor([[9975, 0, 0], [20, 0, 0], [5, 0, 0]])
@@ -19,7 +19,7 @@ def test_background_everywhere_scores_the_papers_floor() -> None:
     scores = score([BACKGROUND_ONLY])
     assert scores.mean_iou_pooled == pytest.approx(0.3325)
     assert scores.iou == (0.9975, 0.0, 0.0)
-    assert collapsed(scores)
+    assert scores.collapsed
 
 
 def test_pooled_scores_come_from_the_summed_matrix_by_hand() -> None:
@@ -29,7 +29,7 @@ def test_pooled_scores_come_from_the_summed_matrix_by_hand() -> None:
     assert scores.dice == pytest.approx([2 * 178 / (185 + 180), 2 * 13 / (15 + 17), 0.0])
     assert scores.mean_iou_pooled == pytest.approx(sum(iou) / 3)
     assert sum(scores.predicted_share) == pytest.approx(1)
-    assert not collapsed(scores)
+    assert not scores.collapsed
 
 
 def test_a_class_absent_from_truth_and_prediction_is_excluded_and_counted() -> None:
@@ -62,3 +62,7 @@ def test_case_rows_count_every_voxel_once() -> None:
     assert pancreas["false_negative"] == 2
     assert rows[2]["iou"] == ""
     assert not any(isinstance(v, float) and math.isnan(v) for row in rows for v in row.values())
+
+
+def test_twenty_voxels_in_a_thousand_million_are_no_collapse() -> None:
+    assert not score([torch.tensor([[900_000_000, 0], [1000, 20]])]).collapsed

@@ -70,7 +70,7 @@ def save_checkpoint(
     path = folder / f"checkpoint-{position.epoch:06d}.ckpt"
     write_bytes(path, envelope + hashlib.sha256(envelope).digest())
     for old in _checkpoints(folder)[_KEPT:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -153,6 +155,11 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     comparison: ComparisonConfig = field(default_factory=ComparisonConfig)
 
+    def __post_init__(self) -> None:
+        # It names a folder: a stranger's profile must not choose where that is.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
+            raise ConfigError(f"name = {self.name!r}: expected letters, digits, '.', '_' and '-'")
+
     @property
     def needs_weights(self) -> bool:
         """Whether any arm starts from a 2D source network."""
@@ -170,5 +177,5 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
+    if not least <= value < math.inf:
         raise ConfigError(f"{name} = {value}: expected at least {least}")

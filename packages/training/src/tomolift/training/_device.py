@@ -58,12 +58,21 @@ def choose_compute(precision: str, *, threads: int = 0) -> Compute:
     if threads:
         torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    has_bf16 = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+    has_bf16 = _cuda_has_bf16() if device.type == "cuda" else _cpu_has_bf16()
     if precision == "auto":
         precision = "bf16" if has_bf16 else "fp32"
     if precision == "bf16" and device.type == "cuda" and not has_bf16:
         raise ConfigError("--precision bf16: this CUDA device has no bfloat16; use fp32")
+    if precision == "fp32":
+        # torch lets cuDNN round float32 convolutions to TF32's ten bits unless told otherwise.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
     return Compute(device, precision)
+
+
+def _cuda_has_bf16() -> bool:
+    """Whether the device has native bfloat16; torch would also say yes where it is emulated."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _cpu_has_bf16() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,7 @@ from tomolift import data
 from ._config import DataConfig
 from ._device import Compute
 from ._loss import loss_and_confusion
+from .errors import NonFiniteLossError
 
 
 def evaluate(
@@ -30,6 +32,9 @@ def evaluate(
 
     Returns:
         case -> int64 (classes, classes) on the CPU.
+
+    Raises:
+        NonFiniteLossError: a case's loss is no number; nothing was kept of the epoch.
     """
     was_training = network.training
     network.eval()
@@ -47,7 +52,7 @@ def evaluate(
                 intensity=intensity,
                 device=compute.device,
             ):
-                _, confusion = loss_and_confusion(
+                loss, confusion = loss_and_confusion(
                     network,
                     images,
                     labels,
@@ -55,6 +60,11 @@ def evaluate(
                     compute=compute,
                     ignore_label=cache.ignore_label,
                 )
+                if not math.isfinite(float(loss)):
+                    raise NonFiniteLossError(
+                        f"{case}: loss is {float(loss)} in evaluation, the weights are no numbers "
+                        "any more; lower --learning-rate or use --precision fp32"
+                    )
                 total += confusion.cpu()
             matrices[case] = total
     network.train(was_training)

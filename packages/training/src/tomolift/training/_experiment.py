@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ._config import Config
+from ._perform import perform
 from ._prepare import prepare
-from ._run import Experiment, Run, RunResult, perform, read_result
+from ._result import RunResult, read_result
+from ._run import Experiment, Run
 from ._say import Reporter
 from .report import Row, draw_progress, write_report
 
 
-def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> list[Row]:
+def reproduce(
+    config: Config, *, task_dir: Path | None, out: Path
+) -> tuple[list[Row], tuple[str, ...]]:
     """Run the paper's experiment, or what a profile makes of it, and write its report.
 
     Finished runs, the cache and the split in `out` are reused; an interrupted run goes on from
@@ -25,7 +29,7 @@ def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> list[Row]:
         out: receives cache, runs, report.json, report.md and figures.
 
     Returns:
-        The rows of the table.
+        The rows of the table, and the names of the classes, background first.
 
     Raises:
         ConfigError, data.BadInput, models.CheckpointError: one line naming file and cure.
@@ -37,7 +41,7 @@ def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> list[Row]:
         results = _perform_all(runs, out, reporter)
         rows = write_report(experiment, results, out)
         reporter.say(f"report: {out / 'report.md'}")
-    return rows
+    return rows, experiment.cache.label_names
 
 
 def planned_runs(experiment: Experiment) -> list[Run]:

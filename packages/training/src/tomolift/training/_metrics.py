@@ -29,6 +29,7 @@ class Scores:
         dice: pooled Dice per class, None where excluded.
         excluded: per class, in how many cases it was excluded.
         predicted_share: per class, its share of the predicted voxels.
+        collapsed: whether every voxel is predicted as background (class 0).
     """
 
     mean_iou_pooled: float
@@ -37,6 +38,7 @@ class Scores:
     dice: tuple[float | None, ...]
     excluded: tuple[int, ...]
     predicted_share: tuple[float, ...]
+    collapsed: bool
 
 
 def score(matrices: Sequence[Tensor]) -> Scores:
@@ -57,12 +59,16 @@ def score(matrices: Sequence[Tensor]) -> Scores:
         iou=_or_none(ops.iou(pooled)),
         dice=_or_none(ops.dice(pooled)),
         excluded=tuple(int(count) for count in case_iou.isnan().sum(0)),
-        predicted_share=tuple((pooled.sum(0) / pooled.sum().clamp(min=1)).tolist()),
+        predicted_share=tuple((pooled.sum(0).double() / pooled.sum().clamp(min=1)).tolist()),
+        collapsed=not bool(pooled[:, 1:].any()),
     )
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """The mean over seeds; a class excluded in one seed is left out of that class's mean."""
+    """The mean over seeds; a class excluded in one seed is left out of that class's mean.
+
+    `collapsed` says whether any seed collapsed, `excluded` the most cases of any seed.
+    """
     return Scores(
         mean_iou_pooled=_mean([item.mean_iou_pooled for item in scores]) or 0.0,
         mean_iou_per_case=_mean([item.mean_iou_per_case for item in scores]) or 0.0,
@@ -73,6 +79,7 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
             _mean(shares) or 0.0
             for shares in zip(*(item.predicted_share for item in scores), strict=True)
         ),
+        collapsed=any(item.collapsed for item in scores),
     )
 
 
@@ -98,11 +105,6 @@ def case_rows(
                 }
             )
     return rows
-
-
-def collapsed(scores: Scores) -> bool:
-    """Whether every predicted voxel is background (class 0)."""
-    return scores.predicted_share[0] == 1.0
 
 
 def _or_none(values: Tensor) -> tuple[float | None, ...]:

@@ -30,6 +30,7 @@ def prepare(
     Raises:
         ConfigError, data.BadInput: what is wrong with which file or argument, and the cure.
     """
+    data.parse_intensity(config.data.intensity)  # refused now rather than after a cache build
     compute = choose_compute(config.training.precision, threads=config.training.threads)
     say(f"device: {compute.describe()}, {compute.precision}")
     task = task_dir if config.data.task == "folder" else _phantom(config.data, out, say)
@@ -61,8 +62,8 @@ def _check_weights_first(config: Config) -> None:
 
 
 def _phantom(config: DataConfig, out: Path, say: Callable[[str], None]) -> Path:
-    """The synthetic task, written once for its number of cases."""
-    folder = out / f"phantom-{config.phantom_cases}"
+    """The synthetic task, written once for its number of cases and its version."""
+    folder = out / f"phantom-{config.phantom_cases}-v{data.PHANTOM_VERSION}"
     if not (folder / "dataset.json").exists():
         say(f"writing a phantom of {config.phantom_cases} volumes to {folder}")
         data.write_phantom(folder, cases=config.phantom_cases, seed=0)

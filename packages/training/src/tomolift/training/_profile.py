@@ -11,6 +11,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 from ._config import Config
 from .errors import ConfigError
 
+_MAX_PROFILE_BYTES = 65_536
 PROFILES = ("quick", "hippocampus", "paper")
 
 
@@ -37,10 +38,12 @@ def load_profile(profile: str) -> Config:
             f"--profile {profile}: expected one of {', '.join(PROFILES)} or a file ending in .toml"
         )
     try:
+        if path.stat().st_size > _MAX_PROFILE_BYTES:
+            raise ConfigError(f"{path}: larger than {_MAX_PROFILE_BYTES} bytes; check --profile")
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check --profile") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error}); mend the file") from error
     return config_from_json({"name": path.stem, **values}, origin=str(path))
 

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save as save_tensors
-from torch import Tensor
 
 from tomolift import data
 
 from ._arms import ARMS, Arm
 from ._config import Config
 from ._device import Compute
-from ._files import write_bytes, write_json, write_text
-from ._loop import Fit, train
-from ._metrics import case_rows
-from ._network import build_network, network_from_source
 from ._source import Source
 from ._split import Split
 from .errors import ConfigError
 
-OnEpoch = Callable[["Run", list[dict[str, Any]]], None]
+# Part of every run's identity: raise it when the loop, the loss or the networks change.
+_TRAINING_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,30 +88,30 @@ class Run:
             return None
         return Run(experiment=self.experiment, arm_name="2d", fold=self.fold, seed=self.seed)
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Hex sha256 of all that the run's result depends on."""
-        experiment, training = self.experiment, asdict(self.experiment.config.training)
-        for other in ("epochs_2d", "epochs_3d", "batch_2d", "batch_3d", "precision", "threads"):
-            del training[other]
-        if self.arm.spatial_dims == 2:
-            for only_3d in ("depth_padding", "depth_stride", "source"):
-                del training[only_3d]
-        depends_on = {
-            "arm": asdict(self.arm),
-            "fold": self.fold,
+        """Hex sha256 of all that the run's result depends on, down to the voxels of its cases.
+
+        Threads and processor are left out: they change last bits, not what was run.
+        """
+        experiment, config = self.experiment, self.experiment.config.training
+        cache, split = experiment.cache, experiment.split
+        depends_on: dict[str, Any] = {
+            "version": [_TRAINING_VERSION, torch.__version__],
+            "arm": [self.arm.spatial_dims, self.arm.strategy, self._start_identity()],
             "seed": self.seed,
             "epochs": self.epochs,
             "batch": self.batch,
-            "training": training,
-            "precision": experiment.compute.precision,
-            "device": experiment.compute.device.type,
-            "intensity": experiment.config.data.intensity,
-            "zoom": experiment.config.data.zoom,
-            "cache": experiment.cache.fingerprint,
-            "split": experiment.split.digest,
-            "start": self._start_identity(),
+            "adam": [config.learning_rate, config.beta1, config.beta2, config.weight_decay],
+            "norm_batches": config.norm_batches,
+            "compute": [experiment.compute.precision, experiment.compute.device.type],
+            "input": [experiment.config.data.intensity, experiment.config.data.zoom],
+            "classes": cache.num_classes,
+            "training": [_content(cache, case) for case in split.training(self.fold)],
+            "evaluation": [_content(cache, case) for case in split.evaluation(self.fold)],
         }
+        if self.arm.spatial_dims == 3:
+            depends_on["depth"] = [config.depth_padding, config.depth_stride]
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -144,134 +135,7 @@ class Run:
         return self.experiment.source
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What a finished run leaves behind.
-
-    Attributes:
-        run: which one.
-        history: one record an epoch, the first before any training.
-        matrices: the last epoch's confusion matrix of each evaluation case, int64 on the CPU.
-    """
-
-    run: Run
-    history: list[dict[str, Any]]
-    matrices: dict[str, Tensor]
-
-    @property
-    def seconds_per_epoch(self) -> float:
-        """Mean training time of an epoch, evaluation not counted."""
-        seconds = [record["seconds"] for record in self.history if "seconds" in record]
-        return sum(seconds) / max(len(seconds), 1)
-
-
-def perform(run: Run, *, on_epoch: OnEpoch) -> RunResult:
-    """Do a run, and first the run it starts from; finished ones are read back.
-
-    Raises:
-        ConfigError, DamagedCheckpointError, NonFiniteLossError, models.CheckpointError.
-    """
-    finished = read_result(run)
-    if finished:
-        return finished
-    if run.source:
-        perform(run.source, on_epoch=on_epoch)
-    experiment = run.experiment
-    write_json(
-        run.folder / "run.json",
-        {
-            "identity": run.identity,
-            "arm": run.arm_name,
-            "fold": run.fold,
-            "seed": run.seed,
-            "task_dir": str(experiment.task_dir.resolve()) if experiment.task_dir else None,
-            "config": experiment.config.to_json(),
-        },
-    )
-    network = _starting_network(run)
-    history, matrices = train(
-        network,
-        Fit(
-            name=run.name,
-            spatial_dims=run.arm.spatial_dims,
-            epochs=run.epochs,
-            batch=run.batch,
-            seed=run.seed,
-            training_cases=experiment.split.training(run.fold),
-            evaluation_cases=experiment.split.evaluation(run.fold),
-            folder=run.folder,
-            identity=run.identity,
-        ),
-        cache=experiment.cache,
-        data_config=experiment.config.data,
-        config=experiment.config.training,
-        compute=experiment.compute,
-        on_epoch=lambda history: on_epoch(run, history),
-    )
-    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(run.folder / "network.safetensors", save_tensors(weights))
-    rows = case_rows(matrices, experiment.cache.label_names)
-    write_text(run.folder / "per_case.csv", _csv(run, rows))
-    write_json(
-        run.folder / "result.json",
-        {
-            "identity": run.identity,
-            "history": history,
-            "matrices": {case: matrix.tolist() for case, matrix in matrices.items()},
-        },
-    )
-    # Finished: the checkpoints, 400 MB each for a 3D arm, have nothing left to resume.
-    shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    return RunResult(run=run, history=history, matrices=matrices)
-
-
-def read_result(run: Run) -> RunResult | None:
-    """A finished run's result, None where it is not finished.
-
-    Raises:
-        ConfigError: result.json is damaged or another run's.
-    """
-    path = run.folder / "result.json"
-    if not path.exists():
-        return None
-    try:
-        stored = json.loads(path.read_text("utf-8"))
-        matrices = {
-            case: torch.tensor(rows, dtype=torch.int64) for case, rows in stored["matrices"].items()
-        }
-        if stored["identity"] != run.identity:
-            raise ValueError("it belongs to another run")
-        return RunResult(run=run, history=list(stored["history"]), matrices=matrices)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: damaged ({error}); delete its folder") from error
-
-
-def final_weights(run: Run) -> dict[str, Tensor]:
-    """The last epoch's state dict of a finished run, on the CPU."""
-    return load_file(run.folder / "network.safetensors")
-
-
-def _starting_network(run: Run) -> torch.nn.Module:
-    experiment = run.experiment
-    num_classes, config = experiment.cache.num_classes, experiment.config.training
-    start: dict[str, Tensor] | None = None
-    if run.source:
-        start = final_weights(run.source)
-    elif run.arm.starts_from != "nothing":
-        network, report = network_from_source(
-            run.checkpoint.path, num_classes=num_classes, seed=run.seed, config=config
-        )
-        write_text(run.folder / "loaded.txt", f"{report.summary()}\n{report}\n")
-        start = network.state_dict()
-    return build_network(
-        run.arm, num_classes=num_classes, seed=run.seed, config=config, start=start
-    )
-
-
-def _csv(run: Run, rows: list[dict[str, Any]]) -> str:
-    stream = io.StringIO()
-    where = {"arm": run.arm_name, "fold": run.fold, "seed": run.seed}
-    writer = csv.DictWriter(stream, fieldnames=[*where, *rows[0]], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**where, **row} for row in rows)
-    return stream.getvalue()
+def _content(cache: data.Cache, case: str) -> list[Any]:
+    """A case's name, its voxels' and labels' checksums, and what rescales it."""
+    info = cache[case]
+    return [case, *info.checksums, str(info.statistics)]

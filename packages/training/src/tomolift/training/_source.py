@@ -17,6 +17,9 @@ from .pretrain import procedural_weights
 IMAGENET_URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
 IMAGENET_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
 
+# A source network that learned less than this teaches the comparison nothing.
+_LEAST_GAP = 0.2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -53,6 +56,11 @@ def obtain_source(weights: str, *, say: Callable[[str], None]) -> Source:
             "validation_floor": report.floor_mean_iou,
         }
         say(report.summary())
+        if report.mean_iou - report.floor_mean_iou < _LEAST_GAP:
+            raise ConfigError(
+                f"{report.path}: validation mean IoU {report.mean_iou:.3f} is not {_LEAST_GAP} "
+                f"above its floor {report.floor_mean_iou:.3f}; delete it, or pass --weights FILE"
+            )
         origin = f"procedural: {report.pictures} drawn pictures, 21 classes"
         return _source(report.path, origin, facts)
     if weights == "imagenet":

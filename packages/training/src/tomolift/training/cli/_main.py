@@ -27,8 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in _LEAVES:
-        return _LEAVES[arguments[0]](arguments[1:])
     commands: dict[str, Callable[..., object]] = {
         "reproduce": reproduce,
         "pretrain": pretrain_command,
@@ -38,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "inflate": _described(_inflate, "Inflate the tensors of a 2D checkpoint to 3D."),
     }
     try:
+        if arguments and arguments[0] in _LEAVES:
+            return _LEAVES[arguments[0]](arguments[1:])
         outcome = tyro.extras.subcommand_cli_from_dict(
             commands,
             prog="tomolift",
@@ -47,12 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return outcome if isinstance(outcome, int) else 0
     except KeyboardInterrupt:
-        print("tomolift: interrupted; the same command goes on from here", file=sys.stderr)
+        print(
+            "tomolift: interrupted; finished runs, volumes and the newest checkpoint are kept, and "
+            "the same command goes on from them",
+            file=sys.stderr,
+        )
         return 130
     except (ValueError, RuntimeError, OSError) as error:
-        if not isinstance(error, _user_errors()):
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            line = "the device's memory is full; use --precision bf16, or a profile with less depth"
+        elif isinstance(error, _user_errors()):
+            line = _one_line(error)
+        else:
             raise
-        print(f"tomolift: error: {_one_line(error)}", file=sys.stderr)
+        print(f"tomolift: error: {line}", file=sys.stderr)
         return 2
 
 

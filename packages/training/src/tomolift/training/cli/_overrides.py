@@ -70,9 +70,16 @@ def resolve(overrides: Overrides) -> tuple[Config, Path | None]:
         threads=overrides.threads,
     )
     comparison = _given(arms=overrides.arms, folds=overrides.folds, seeds=overrides.seeds)
+    weights = overrides.weights or config.weights
+    if weights not in ("", "procedural", "imagenet"):
+        weights = str(Path(weights).resolve())  # a run is resumed from any folder
+    name = config.name
+    if overrides.data and config.data.task == "phantom":
+        name = f"{name}-{overrides.data.resolve().name}"  # not into the phantom's folder
     config = replace(
         config,
-        weights=overrides.weights or config.weights,
+        name=name,
+        weights=weights,
         data=replace(config.data, **volumes),
         training=replace(config.training, **training),
         comparison=replace(config.comparison, **comparison),

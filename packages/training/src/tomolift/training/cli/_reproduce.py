@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
+from .._config import Config
+from .._source import check_weights
 from ._overrides import Overrides, resolve
 
 
@@ -21,19 +23,12 @@ def reproduce(
     Args:
         overrides: what differs from the profile.
         out: folder for cache, runs and report; default runs/PROFILE. Finished parts are reused.
-        dry_run: print the resolved configuration, the cases and the runs, and stop.
+        dry_run: print the resolved configuration, the listed cases and the runs, and stop.
     """
     config, task_dir = resolve(overrides)
     out = out or Path("runs") / config.name
     if dry_run:
-        comparison = config.comparison
-        plan = {
-            "config": config.to_json(),
-            "cases": _listed_cases(task_dir),
-            "out": str(out),
-            "runs": len(comparison.arms) * comparison.folds * comparison.seeds,
-        }
-        print(json.dumps(plan, indent=2))
+        print(json.dumps(_plan(config, task_dir, out), indent=2))
         return 0
 
     from rich.console import Console
@@ -41,26 +36,33 @@ def reproduce(
     from .._experiment import reproduce as run_experiment
     from ..report import console_table
 
-    rows = run_experiment(config, task_dir=task_dir, out=out)
+    rows, class_names = run_experiment(config, task_dir=task_dir, out=out)
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    console.print(console_table(rows, list_class_names(out)))
-    console.print(
-        f"{out / 'report.md'}, {out / 'report.json'}, {out / 'progress.png'}", markup=False
-    )
+    console.print(console_table(rows, class_names))
+    console.print(f"{out / 'report.md'} (report.json, progress.png, figures/)", soft_wrap=True)
     return 0
 
 
-def list_class_names(out: Path) -> list[str]:
-    """The class names of a finished report, background first."""
-    report = json.loads((out / "report.json").read_text("utf-8"))
-    return list(report["table"][0]["iou"])
+def _plan(config: Config, task_dir: Path | None, out: Path) -> dict[str, Any]:
+    """What would be done; reads dataset.json and no volume."""
+    comparison = config.comparison
+    listed: str | list[str] = "a phantom, written when the experiment starts"
+    if config.needs_weights:
+        check_weights(config.weights)
+    if task_dir is not None:
+        from tomolift.data import read_task
 
-
-def _listed_cases(task_dir: Path | None) -> list[str] | str:
-    if task_dir is None:
-        return "a phantom, written when the experiment starts"
-    from tomolift.data import read_task
-
-    return [case.name for case in read_task(task_dir).cases]
+        listed = [case.name for case in read_task(task_dir).cases]
+    return {
+        "config": config.to_json(),
+        "cases before any are dropped or chosen": listed,
+        "out": str(out),
+        "runs": [
+            f"{arm} fold {fold} seed {seed}"
+            for seed in range(comparison.seeds)
+            for fold in range(comparison.folds)
+            for arm in comparison.arms
+        ],
+    }

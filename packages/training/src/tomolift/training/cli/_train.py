@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from .._arms import ARMS
 from .._config import Config
 from .._profile import config_from_json
 from ..errors import ConfigError
@@ -44,25 +45,32 @@ def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
     Args:
         run_dir: the run's folder, OUT/runs/ARM-foldK-seedN-HASH.
     """
+    run_dir = run_dir.resolve()
     path = run_dir / "run.json"
     try:
         stored = json.loads(path.read_text("utf-8"))
         config = config_from_json(stored["config"], origin=str(path))
-        arm, fold, seed = stored["arm"], stored["fold"], stored["seed"]
+        arm, identity = str(stored["arm"]), str(stored["identity"])
+        fold, seed = int(stored["fold"]), int(stored["seed"])
         task_dir = Path(stored["task_dir"]) if stored["task_dir"] else None
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ConfigError(
-            f"{path}: no run to resume here ({error}); give a run's folder"
-        ) from error
-    return _perform(config, task_dir, run_dir.parent.parent, arm, fold, seed)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path}: no run to resume ({error}); give a run's folder") from error
+    return _perform(config, task_dir, run_dir.parent.parent, arm, fold, seed, identity=identity)
 
 
 def _perform(
-    config: Config, task_dir: Path | None, out: Path, arm: str, fold: int, seed: int
+    config: Config,
+    task_dir: Path | None,
+    out: Path,
+    arm: str,
+    fold: int,
+    seed: int,
+    *,
+    identity: str | None = None,
 ) -> int:
-    from .._arms import ARMS
+    from .._perform import perform
     from .._prepare import prepare
-    from .._run import Run, perform
+    from .._run import Run
     from .._say import Reporter
     from ..report import draw_progress
 
@@ -71,9 +79,16 @@ def _perform(
     if not 0 <= fold < config.comparison.split_folds:
         raise ConfigError(f"--fold {fold}: expected 0 to {config.comparison.split_folds - 1}")
     config = replace(config, comparison=replace(config.comparison, arms=(arm,)))
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: expected 0 or more")
     with Reporter() as reporter:
         experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
         run = Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed)
+        if identity not in (None, run.identity):
+            raise ConfigError(
+                f"{out}: volumes, weights, device or torch are not those the run was started with; "
+                "start it again with `tomolift train`"
+            )
         reporter.expect(run.epochs + (run.source.epochs if run.source else 0))
 
         def on_epoch(current: Run, history: list[dict[str, Any]]) -> None:

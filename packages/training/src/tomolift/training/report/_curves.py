@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .._arms import ARMS
-from .._run import RunResult
+from .._result import RunResult
 from ._figure import colour, new_figure, save_figure
 from ._table import Row
 

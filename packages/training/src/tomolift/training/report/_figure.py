@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from .._files import write_bytes
 
@@ -22,7 +23,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG at 110 dots per inch, atomically."""
+    """Write a PNG at 110 dots per inch, atomically; names with a dollar sign are no formulas."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     stream = io.BytesIO()
     with mpl.rc_context({"font.size": 9}):
         figure.savefig(stream, format="png", dpi=110)

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from torch import nn
 
 from tomolift import data, ops
 
 from .._loss import low_resolution_logits
 from .._network import build_network
-from .._run import RunResult, final_weights
+from .._result import RunResult, final_weights
+from .._run import Run
 from ._figure import colour, new_figure, save_figure
 
 _CASES_SHOWN = 2
@@ -33,43 +35,49 @@ def draw_overlays(results: Sequence[RunResult], path: Path) -> None:
     cases = experiment.split.evaluation(0)[:_CASES_SHOWN]
     figure = new_figure(1.9 * (len(shown) + 2), 2.2 * len(cases))
     grid = figure.subplots(len(cases), len(shown) + 2, squeeze=False)
-    for row, case in zip(grid, cases, strict=True):
-        slice_index = int(np.asarray(cache[case].label_counts)[:, 1:].sum(1).argmax())
-        image, truth = cache.slice(case, slice_index), cache.labels(case)[slice_index]
-        _show(row[0], image, None, f"{case}, slice {slice_index}")
-        _show(row[1], image, truth, "truth")
-        for axes, result in zip(row[2:], shown, strict=True):
-            predicted = predict_slice(result, case, slice_index)
-            valid = np.where(truth == cache.ignore_label, 0, predicted)
-            _show(axes, image, valid, result.run.arm_name)
+    slices = [int(np.asarray(cache[case].label_counts)[:, 1:].sum(1).argmax()) for case in cases]
+    for row, case, z in zip(grid, cases, slices, strict=True):
+        _show(row[0], cache.slice(case, z), None, f"{case}, slice {z}")
+        _show(row[1], cache.slice(case, z), cache.labels(case)[z], "truth")
+    for column, result in zip(grid.T[2:], shown, strict=True):
+        network = finished_network(result)
+        for axes, case, z in zip(column, cases, slices, strict=True):
+            predicted = predict_slice(result.run, network, case, z)
+            valid = np.where(cache.labels(case)[z] == cache.ignore_label, 0, predicted)
+            _show(axes, cache.slice(case, z), valid, result.run.arm_name)
     save_figure(figure, path)
 
 
-def predict_slice(result: RunResult, case: str, slice_index: int) -> np.ndarray:
-    """A finished run's labels of one slice of a case, uint8 (H, W)."""
+def finished_network(result: RunResult) -> nn.Module:
+    """A finished run's network with its last weights, on its device, in eval mode."""
     run, experiment = result.run, result.run.experiment
-    cache, config = experiment.cache, experiment.config
     network = build_network(
         run.arm,
-        num_classes=cache.num_classes,
+        num_classes=experiment.cache.num_classes,
         seed=run.seed,
-        config=config.training,
+        config=experiment.config.training,
         start=None,
     )
-    network.load_state_dict(final_weights(run))
-    placed = experiment.compute.place(network, spatial_dims=run.arm.spatial_dims).eval()
+    network.load_state_dict(final_weights(result))
+    return experiment.compute.place(network, spatial_dims=run.arm.spatial_dims).eval()
+
+
+def predict_slice(run: Run, network: nn.Module, case: str, z: int) -> np.ndarray:
+    """A network's labels of one slice of a case, uint8 (H, W)."""
+    experiment = run.experiment
+    cache, config = experiment.cache, experiment.config
     intensity = data.parse_intensity(config.data.intensity)
     if run.arm.spatial_dims == 2:
-        array = cache.slice(case, slice_index, intensity=intensity)
+        array = cache.slice(case, z, intensity=intensity)
     else:
         array = cache.volume(case, intensity=intensity)
-    images = torch.as_tensor(np.array(array))[None, None].to(experiment.compute.device)
+    images = torch.as_tensor(array)[None, None].to(experiment.compute.device)
     with torch.inference_mode():
         logits = low_resolution_logits(
-            placed, images, zoom=config.data.zoom, compute=experiment.compute
+            network, images, zoom=config.data.zoom, compute=experiment.compute
         )
         labels = ops.upsampled_argmax(logits.float().cpu(), array.shape)[0]
-    return (labels if run.arm.spatial_dims == 2 else labels[slice_index]).numpy()
+    return (labels if run.arm.spatial_dims == 2 else labels[z]).numpy()
 
 
 def _show(axes: Axes, image: np.ndarray, labels: np.ndarray | None, title: str) -> None:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
+import shlex
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tomolift import ops
 
+from .._environment import environment
+from .._result import RunResult
 from .._run import Experiment
 
-_PACKAGES = (
-    "tomolift-training", "tomolift-ops", "tomolift-data", "tomolift-models", "tomolift-inflation",
-    "torch", "numpy", "nibabel",
-)  # fmt: skip
 
-
-def provenance(experiment: Experiment) -> dict[str, Any]:
-    """Configuration, versions, device, commit, cache, weights and seeds, as JSON values."""
+def provenance(experiment: Experiment, results: Sequence[RunResult]) -> dict[str, Any]:
+    """Configuration, cache, weights, seeds, and what each run ran with, as JSON values."""
     source = experiment.source
     cache, comparison = experiment.cache, experiment.config.comparison
     return {
-        "command": " ".join(["tomolift", *sys.argv[1:]]),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": experiment.compute.describe(),
-        "precision": experiment.compute.precision,
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-        "commit": _commit(),
+        "command": _command(),
+        **environment(experiment.compute),
         "ops": ops.build_info(),
         "task": cache.task_name,
         "cache_fingerprint": cache.fingerprint,
@@ -43,21 +33,20 @@ def provenance(experiment: Experiment) -> dict[str, Any]:
         "seeds": list(range(comparison.seeds)),
         "weights": source and {"origin": source.origin, "sha256": source.sha256, **source.facts},
         "config": experiment.config.to_json(),
+        "runs": [
+            {
+                "name": result.run.name,
+                "identity": result.run.identity,
+                "network_sha256": result.network_sha256,
+                **result.environment,
+            }
+            for result in results
+        ],
     }
 
 
-def _commit() -> str | None:
-    """The checkout's commit, with "+" where files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip()
+def _command() -> str:
+    """The process's command line as a shell would take it."""
+    program = Path(sys.argv[0])
+    name = "tomolift" if program.name in ("tomolift", "__main__.py") else program.name
+    return shlex.join([name, *sys.argv[1:]])

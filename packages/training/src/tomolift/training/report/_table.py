@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .._arms import ARMS
 from .._baselines import all_background, mean_training_mask
-from .._metrics import Scores, collapsed, mean_scores, score
-from .._run import Experiment, RunResult
+from .._metrics import Scores, mean_scores, score
+from .._result import RunResult
+from .._run import Experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,6 @@ class Row:
         paper_mean_iou: the paper's figure, None where it has none.
         epochs: training epochs of this arm itself.
         seconds_per_epoch: training time, evaluation not counted; mean over runs.
-        collapsed: whether in some seed nothing but background is predicted.
     """
 
     arm: str
@@ -34,7 +34,6 @@ class Row:
     paper_mean_iou: float | None
     epochs: int = 0
     seconds_per_epoch: float = 0.0
-    collapsed: bool = False
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
         """The row as report.json holds it."""
@@ -50,7 +49,7 @@ class Row:
             "paper_mean_iou": self.paper_mean_iou,
             "epochs": self.epochs,
             "seconds_per_epoch": self.seconds_per_epoch,
-            "collapsed": self.collapsed,
+            "collapsed": scores.collapsed,
         }
 
 
@@ -88,5 +87,4 @@ def _arm_row(arm: str, results: Sequence[RunResult]) -> Row:
         paper_mean_iou=ARMS[arm].paper_mean_iou,
         epochs=mine[0].run.epochs,
         seconds_per_epoch=sum(result.seconds_per_epoch for result in mine) / len(mine),
-        collapsed=any(map(collapsed, by_seed)),
     )

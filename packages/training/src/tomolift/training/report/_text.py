@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from rich.console import JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from ._table import Row
 
 
 def markdown_table(rows: Sequence[Row], class_names: Sequence[str]) -> str:
     """GitHub Markdown, one line a row."""
-    header = _header(class_names)
+    header = [name.replace("|", "\\|") for name in _header(class_names)]
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
@@ -24,7 +25,8 @@ def console_table(rows: Sequence[Row], class_names: Sequence[str]) -> Table:
     shown = [i for i, name in enumerate(_header(class_names)) if not name.startswith("Dice")]
     for index in shown:
         justify: JustifyMethod = "left" if index == 0 else "right"
-        table.add_column(_header(class_names)[index], justify=justify)
+        # Class names come from a file: as Text they cannot be markup.
+        table.add_column(Text(_header(class_names)[index]), justify=justify)
     for row in rows:
         table.add_row(*(_cells(row)[index] for index in shown))
     return table
@@ -43,7 +45,7 @@ def remarks(rows: Sequence[Row], class_names: Sequence[str]) -> list[str]:
         "last epoch's; nothing was chosen on the evaluation cases.",
     ]
     for row in rows[2:]:
-        if row.collapsed:
+        if row.scores.collapsed:
             lines.append(f"**{row.label} predicts only background**: it learned nothing.")
     excluded = [
         f"{name} in {count}" for name, count in zip(class_names, floor.excluded, strict=True)
@@ -51,7 +53,8 @@ def remarks(rows: Sequence[Row], class_names: Sequence[str]) -> list[str]:
     ]  # fmt: skip
     if excluded:
         lines.append(
-            "Cases without a class, left out of that class's per-case mean unless predicted: "
+            "A case's mean IoU leaves out a class that it neither has nor is predicted to have. "
+            "Cases without a class: "
             + ", ".join(excluded) + "."
         )  # fmt: skip
     return lines
@@ -73,7 +76,7 @@ def _header(class_names: Sequence[str]) -> list[str]:
 def _cells(row: Row) -> list[str]:
     scores = row.scores
     return [
-        row.label + (" (collapsed)" if row.collapsed else ""),
+        row.label + (" (collapsed)" if scores.collapsed else ""),
         _number(row.paper_mean_iou),
         _number(scores.mean_iou_pooled),
         _number(scores.mean_iou_per_case),

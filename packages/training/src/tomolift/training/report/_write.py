@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .._files import write_json, write_text
-from .._run import Experiment, RunResult
+from .._result import RunResult
+from .._run import Experiment
 from .._source import Source
 from ._curves import draw_classes, draw_curves
 from ._overlays import draw_overlays
@@ -24,7 +25,7 @@ def write_report(experiment: Experiment, results: Sequence[RunResult], out: Path
     """
     class_names = experiment.cache.label_names
     rows = make_table(experiment, results)
-    facts = provenance(experiment)
+    facts = provenance(experiment, results)
     draw_curves(results, rows, out / "figures" / "curves.png")
     draw_classes(rows, class_names, out / "figures" / "classes.png")
     draw_overlays(results, out / "figures" / "overlays.png")

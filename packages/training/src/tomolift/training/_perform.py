@@ -1,0 +1,96 @@
+"""Do a run: its source first, then its network, its training, its result."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ._files import locked, write_json, write_text
+from ._loop import Fit, train
+from ._network import build_network, network_from_source
+from ._result import RunResult, final_weights, read_result, write_result
+from ._run import Run
+
+OnEpoch = Callable[[Run, list[dict[str, Any]]], None]
+
+
+def perform(run: Run, *, on_epoch: OnEpoch) -> RunResult:
+    """Do a run, and first the run it starts from; finished ones are read back.
+
+    Two processes that want the same run do it once: the second waits for the first.
+
+    Args:
+        run: what to do.
+        on_epoch: called with the run and its history after every epoch.
+
+    Raises:
+        ConfigError, DamagedCheckpointError, NonFiniteLossError, models.CheckpointError.
+    """
+    source = perform(run.source, on_epoch=on_epoch) if run.source else None
+    with locked(run.folder / "lock"):
+        finished = read_result(run)
+        if finished:
+            return finished
+        write_json(run.folder / "run.json", _record(run))
+        network = _starting_network(run, source)
+        history, matrices = train(
+            network,
+            _fit(run),
+            cache=run.experiment.cache,
+            data_config=run.experiment.config.data,
+            config=run.experiment.config.training,
+            compute=run.experiment.compute,
+            on_epoch=lambda history: on_epoch(run, history),
+        )
+        result = write_result(run, network, history, matrices)
+        # Finished: the checkpoints, 400 MB each for a 3D arm, have nothing left to resume.
+        shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
+        return result
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """What `tomolift resume` needs to do the same run again."""
+    task_dir = run.experiment.task_dir
+    return {
+        "identity": run.identity,
+        "arm": run.arm_name,
+        "fold": run.fold,
+        "seed": run.seed,
+        "task_dir": str(task_dir.resolve()) if task_dir else None,
+        "config": run.experiment.config.to_json(),
+    }
+
+
+def _fit(run: Run) -> Fit:
+    split = run.experiment.split
+    return Fit(
+        name=run.name,
+        spatial_dims=run.arm.spatial_dims,
+        epochs=run.epochs,
+        batch=run.batch,
+        seed=run.seed,
+        training_cases=split.training(run.fold),
+        evaluation_cases=split.evaluation(run.fold),
+        folder=run.folder,
+        identity=run.identity,
+    )
+
+
+def _starting_network(run: Run, source: RunResult | None) -> nn.Module:
+    experiment = run.experiment
+    num_classes, config = experiment.cache.num_classes, experiment.config.training
+    start: dict[str, Tensor] | None = None
+    if source:
+        start = final_weights(source)
+    elif run.arm.starts_from != "nothing":
+        network, report = network_from_source(
+            run.checkpoint.path, num_classes=num_classes, seed=run.seed, config=config
+        )
+        write_text(run.folder / "loaded.txt", f"{report.summary()}\n{report.table()}\n")
+        start = network.state_dict()
+    return build_network(
+        run.arm, num_classes=num_classes, seed=run.seed, config=config, start=start
+    )
