@@ -224,9 +224,51 @@ def test_a_layer_without_3d_form_is_refused_by_dotted_name_and_cure(
     assert "\n" not in str(caught.value)
 
 
-def test_an_even_depth_kernel_that_cannot_keep_the_slices_is_refused() -> None:
-    with pytest.raises(UnsupportedLayerError, match=r"depth_kernel=4 is even.*use an odd"):
-        inflate(nn.Conv2d(4, 8, 3), depth_kernel=4)
+@torch.no_grad()
+@pytest.mark.parametrize("depth_padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+def test_depth_stride_one_keeps_every_slice_of_a_strided_convolution(
+    kernel: int, padding: int, dilation: int, depth_padding: str
+) -> None:
+    layer = nn.Conv2d(4, 8, kernel, 2, padding, dilation, dtype=torch.float64)
+    net3d = inflate(layer, depth_stride=1, depth_padding=depth_padding)  # type: ignore[arg-type]
+    assert net3d(noise(1, 4, 8, 12, 12)).shape[2] == 8
+    if depth_padding == "replicate":
+        assert_constant_volume(layer, depth=8, depth_stride=1)
+
+
+@torch.no_grad()
+def test_an_even_centre_without_depth_stride_answers_for_a_slice_and_the_next() -> None:
+    layer = nn.Conv2d(4, 8, 4, 2, 1, dtype=torch.float64)
+    volume = noise(1, 4, 6, 12, 12)
+    result = inflate(layer, "center", depth_stride=1)(volume)
+    expected = layer(volume[0].transpose(0, 1)).transpose(0, 1)
+    following = expected[:, [1, 2, 3, 4, 5, 5]]
+    torch.testing.assert_close(result[0], (expected + following) / 2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("depth_kernel", [1, 2, 3, 4])
+@pytest.mark.parametrize("padding", [0, "valid", 2, "same"])
+def test_a_depth_kernel_of_its_own_keeps_the_number_of_slices(
+    padding: int | str, depth_kernel: int
+) -> None:
+    layer = nn.Conv2d(4, 8, 5, padding=padding, dtype=torch.float64)
+    result = inflate(layer, depth_kernel=depth_kernel)(noise(1, 4, 8, 12, 12))
+    assert result.shape[2] == 8
+    assert_constant_volume(layer, depth=8, depth_kernel=depth_kernel)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_depth_stride_one_keeps_every_slice_of_an_adaptive_pool_of_several_cells(
+    kind: type[nn.Module],
+) -> None:
+    for size in (4, (4, None), (None, 3), (2, 1)):
+        assert_slicewise(kind(size))
+    assert inflate(kind(1), depth_stride=1)(noise(1, 4, 9, 8, 8)).shape == (1, 4, 1, 1, 1)
 
 
 def test_upsampling_that_undoes_an_unknown_depth_stride_is_refused() -> None:

@@ -16,11 +16,11 @@ SameOr = Literal["same"] | int
 
 @dataclass(frozen=True)
 class DepthGeometry:
-    """Kernel, stride, padding and dilation of one layer along depth, in slices."""
+    """Kernel, stride, padding (before, behind) and dilation of one layer along depth, in slices."""
 
     kernel: int
     stride: int
-    padding: int
+    padding: tuple[int, int]
     dilation: int
 
 
@@ -66,32 +66,26 @@ class Layer:
         """Depth geometry of a convolution with this geometry along the height.
 
         A filter that tiles the slice (kernel = stride > 1, no padding) also tiles the depth.
-        Where `depth_kernel` changes the number of taps, the padding keeps the number of slices.
+        Where `depth_kernel` changes the number of taps, or a depth stride of 1 replaces another,
+        the padding keeps every slice; an even number of taps then has one more behind than before.
         """
         depth_stride = self.stride(stride)
-        if kernel == 1 or self.depth_kernel == kernel:
-            return DepthGeometry(kernel, depth_stride, padding, dilation)
-        if self.depth_kernel == "same":
-            if kernel == stride and padding == 0:
-                return DepthGeometry(depth_stride, depth_stride, 0, dilation)
-            return DepthGeometry(kernel, depth_stride, padding, dilation)
-        if self.depth_kernel % 2 == 0:
-            raise self.refuse(
-                f"depth_kernel={self.depth_kernel} is even where the filter is {kernel} high, so "
-                "no padding keeps the number of slices",
-                "use an odd depth_kernel or 'same'",
-            )
-        half = dilation * (self.depth_kernel - 1) // 2
-        return DepthGeometry(self.depth_kernel, depth_stride, half, dilation)
+        if self.depth_kernel == "same" and kernel == stride and padding == 0:
+            return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
+        taps = kernel if kernel == 1 or self.depth_kernel == "same" else self.depth_kernel
+        if taps == kernel and (depth_stride > 1 or stride == 1):
+            return DepthGeometry(taps, depth_stride, (padding, padding), dilation)
+        reach = dilation * (taps - 1)
+        return DepthGeometry(taps, depth_stride, (reach // 2, reach - reach // 2), dilation)
 
     def pool(self, *, kernel: int, stride: int, padding: int, dilation: int = 1) -> DepthGeometry:
         """Depth geometry of a pool: one that does not stride in depth sees one slice only."""
         depth_stride = self.stride(stride)
         if depth_stride == 1:
-            return DepthGeometry(1, 1, 0, 1)
+            return DepthGeometry(1, 1, (0, 0), 1)
         if kernel == stride and padding == 0:
-            return DepthGeometry(depth_stride, depth_stride, 0, dilation)
-        return DepthGeometry(kernel, depth_stride, padding, dilation)
+            return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
+        return DepthGeometry(kernel, depth_stride, (padding, padding), dilation)
 
     def inflate_filter(self, weight: nn.Parameter, depth_kernel: int) -> nn.Parameter:
         """The 3D filter; one shared by several layers is inflated once and stays shared.

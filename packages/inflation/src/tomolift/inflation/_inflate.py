@@ -42,7 +42,9 @@ def inflate(
             or a value such as `Scaling(alphas=...)`.
         depth_kernel: taps of every filter that is not 1x1; "same" as its height.
         depth_stride: depth stride wherever the network strides; "same" as along the height, 1
-            keeps every slice. A pool whose depth stride is 1 sees one slice only.
+            keeps every slice: strided convolutions are padded so, pools see one slice only, and
+            adaptive pools of several cells leave the depth alone (one of a single cell is still
+            the mean or maximum of the volume).
         depth_padding: what padded convolutions find beyond the end slices. "replicate" keeps a
             depth-constant volume exact at every slice, "zeros" (the paper) spoils the ends.
         overrides: strategy by dotted name, as a glob, such as {"layer4": "zero"}; for each layer

@@ -64,7 +64,7 @@ def inflate_max_pool(module: nn.MaxPool2d, layer: Layer) -> nn.MaxPool3d:
     return nn.MaxPool3d(
         (depth.kernel, *kernel),
         (depth.stride, *stride),
-        (depth.padding, *padding),
+        (depth.padding[0], *padding),
         (depth.dilation, *dilation),
         ceil_mode=module.ceil_mode,
     )
@@ -80,11 +80,11 @@ def inflate_average_pool(module: nn.AvgPool2d, layer: Layer) -> nn.AvgPool3d:
     arguments: dict[str, Any] = {
         "kernel_size": (depth.kernel, *kernel),
         "stride": (depth.stride, *stride),
-        "padding": (depth.padding, *padding),
+        "padding": (depth.padding[0], *padding),
         "ceil_mode": module.ceil_mode,
         "count_include_pad": module.count_include_pad,
     }
-    if depth.padding and module.count_include_pad and layer.depth_padding == "zeros":
+    if depth.padding[0] and module.count_include_pad and layer.depth_padding == "zeros":
         override = module.divisor_override
         return nn.AvgPool3d(**arguments, divisor_override=override and override * depth.kernel)
     return DepthExactAvgPool3d(**arguments, divisor_override=module.divisor_override)
@@ -94,10 +94,8 @@ def inflate_average_pool(module: nn.AvgPool2d, layer: Layer) -> nn.AvgPool3d:
 def inflate_adaptive_average_pool(
     module: nn.AdaptiveAvgPool2d, layer: Layer
 ) -> nn.AdaptiveAvgPool3d:
-    """As many cells along depth as along the height; (1, 1) becomes the mean of the volume."""
-    size = module.output_size
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return nn.AdaptiveAvgPool3d((height, height, width))
+    """The mean of each cell; (1, 1) becomes the mean of the volume."""
+    return nn.AdaptiveAvgPool3d(_cells(module.output_size, layer))
 
 
 @register_layer(nn.AdaptiveMaxPool2d)
@@ -108,9 +106,16 @@ def inflate_adaptive_max_pool(module: nn.AdaptiveMaxPool2d, layer: Layer) -> nn.
             "AdaptiveMaxPool2d(return_indices=True) counts positions in a slice",
             "leave the indices out",
         )
-    size = module.output_size
+    return nn.AdaptiveMaxPool3d(_cells(module.output_size, layer))
+
+
+def _cells(
+    size: int | tuple[int | None, ...] | None, layer: Layer
+) -> tuple[int | None, int | None, int | None]:
+    """As many cells along depth as along the height; without depth stride every slice is one."""
     height, width = size if isinstance(size, tuple) else (size, size)
-    return nn.AdaptiveMaxPool3d((height, height, width))
+    depth = None if layer.depth_stride == 1 and height != 1 else height
+    return depth, height, width
 
 
 def _pair(value: PerAxis) -> tuple[int, int]:
