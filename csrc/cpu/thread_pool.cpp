@@ -23,11 +23,26 @@ struct Job {
   }
 };
 
+// Not a mutex: a task that calls the pool again is on the thread that has the turn already, where
+// try_lock would be undefined.
+struct Turn {
+  explicit Turn(std::atomic_flag& busy)
+      : busy(busy), mine(!busy.test_and_set(std::memory_order_acquire)) {}
+  ~Turn() {
+    if (mine) busy.clear(std::memory_order_release);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  std::atomic_flag& busy;
+  const bool mine;
+};
+
 class Pool {
  public:
   void run(Job& job) {
-    std::unique_lock<std::mutex> gate(gate_, std::try_to_lock);
-    if (!gate.owns_lock()) {
+    const Turn turn(busy_);
+    if (!turn.mine) {
       job.work(0);
       return;
     }
@@ -72,7 +87,7 @@ class Pool {
     }
   }
 
-  std::mutex gate_;  // one job at a time
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;  // one job at a time
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable done_;

@@ -81,6 +81,7 @@ void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropy
   Arena arena(buffers.workspace);
   lay_out(arena, shape, buffers.gradient != nullptr, threads, real_bytes(options), job);
   job.bands = bands_of(shape);
+  job.voxel_scale = 1.0;
   for (int axis = 0; axis < 3; ++axis) fill_axis(job.axes[axis], shape, axis);
   fill_target_table(job.table, shape.classes, buffers.weight, options.label_smoothing);
 
@@ -104,7 +105,15 @@ void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropy
 
   // 3 the gradient's sum over slices, scaled
   if (buffers.gradient == nullptr) return;
-  job.gradient_scale = options.reduction == Reduction::kMean ? 1.0 / denominator : 1.0;
+  const bool mean = options.reduction == Reduction::kMean;
+  job.gradient_scale = mean ? 1.0 / denominator : 1.0;
+  if (mean && denominator == 0.0) {
+    // 1 / 0 is for the valid voxels alone (there are some where weights are zero), and the sums no
+    // longer tell who took part: once more, with each voxel scaled by itself
+    job.voxel_scale = job.gradient_scale;
+    job.gradient_scale = 1.0;
+    parallel_for(units, threads, TOMOLIFT_SELECT_KERNEL(upsampled_unit), &job);
+  }
   parallel_for(shape.batch * shape.classes * shape.low_size[0], threads,
                TOMOLIFT_SELECT_KERNEL(upsampled_gather), &job);
 }

@@ -26,11 +26,12 @@ struct UpsampledJob {
   TargetTable table;
   AxisTable axes[3];
   int64_t bands;
-  double gradient_scale;
+  double voxel_scale;       // of each valid voxel's gradient, before any sum
+  double gradient_scale;    // of the sums, 1 / denominator for the mean
   double* loss_partials;    // [N, D, bands]
   void* gradient_partials;  // [N, D, bands, C, kBandRows + 1, w] reals, not yet summed over D
   Tally* tallies;           // [workers]
-  void** scratch;           // [workers], upsampled_scratch_reals each
+  void** scratch;           // [workers], what UnitScratch cuts into its arrays
 };
 
 }  // namespace tomolift

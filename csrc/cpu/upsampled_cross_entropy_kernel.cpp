@@ -184,7 +184,8 @@ class Unit {
     if (g != nullptr) {
       const bool per_voxel = job_.buffers.grad_output_per_voxel;
       const Real* grad_output = static_cast<const Real*>(job_.buffers.grad_output);
-      for (int64_t i = 0; i < n; ++i) s.scale[i] = per_voxel ? grad_output[position + i] : Real(1);
+      const Real scale = Real(job_.voxel_scale);
+      for (int64_t i = 0; i < n; ++i) s.scale[i] = per_voxel ? grad_output[position + i] : scale;
     }
     softmax_block(scratch_.z, kBlock, shape_.classes, n, terms_of<Real>(job_.table),
                   job_.table.plain, scratch_.e, g, kBlock, s);
@@ -262,7 +263,10 @@ void gather_plane(const UpsampledJob& job, int64_t task, int worker) {
       const Real* shared = unit - unit_reals + kBandRows * width;  // the band before has it last
       for (int64_t x = 0; x < width; ++x) sums[x] += share * double(shared[x]);
     }
-    for (int64_t x = 0; x < width; ++x) out[row * width + x] = Real(sums[x] * scale);
+    // where nothing took part, not even an infinite grad_output brings a NaN
+    for (int64_t x = 0; x < width; ++x) {
+      out[row * width + x] = sums[x] == 0.0 ? Real(0) : Real(sums[x] * scale);
+    }
   }
 }
 

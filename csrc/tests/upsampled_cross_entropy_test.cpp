@@ -47,16 +47,17 @@ UpsampledShape make_shape(Sampling sampling) {
 }
 
 Result run(const UpsampledShape& shape, const std::vector<double>& low,
-           const std::vector<uint8_t>& labels, int threads) {
+           const std::vector<uint8_t>& labels, int threads,
+           const CrossEntropyOptions& options = kOptions) {
   Result r{};
   r.gradient.assign(low.size(), NAN);
   r.confusion.assign(9, -1);
   double denominator = 0.0;
   tomolift::LabelFault fault{};
   std::vector<char> memory(
-      tomolift::upsampled_cross_entropy_cpu_workspace(shape, kOptions, true, threads) + 64);
+      tomolift::upsampled_cross_entropy_cpu_workspace(shape, options, true, threads) + 64);
   tomolift::upsampled_cross_entropy_cpu(
-      shape, kOptions,
+      shape, options,
       {low.data(), labels.data(), nullptr, nullptr, false, nullptr, align(memory), &r.loss,
        r.gradient.data(), r.confusion.data(), &denominator, &fault, nullptr},
       threads);
@@ -138,11 +139,25 @@ void agrees(Sampling sampling) {
   }
 }
 
+void nothing_valid_gives_a_zero_gradient(Sampling sampling) {
+  const UpsampledShape shape = make_shape(sampling);
+  const int64_t voxels = shape.size[0] * shape.size[1] * shape.size[2];
+  const std::vector<double> low(shape.batch * shape.stride_batch, 0.5);
+  const std::vector<uint8_t> labels(shape.batch * voxels, 255);
+  CrossEntropyOptions options = kOptions;
+  options.has_ignore_index = true;
+  options.ignore_index = 255;
+  const Result result = run(shape, low, labels, 3, options);
+  CHECK(std::isnan(result.loss));
+  for (const double g : result.gradient) CHECK(g == 0.0);
+}
+
 }  // namespace
 
 int main() {
   agrees(Sampling::kAlignCorners);
   agrees(Sampling::kHalfPixel);
   agrees(Sampling::kStride);
+  nothing_valid_gives_a_zero_gradient(Sampling::kStride);
   return 0;
 }

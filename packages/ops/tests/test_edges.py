@@ -76,8 +76,27 @@ def test_all_ignored_is_nan_for_the_mean_and_zero_for_the_sum(evaluate: Any, op:
     total = evaluate(op, logits, labels, ignore_index=255, reduction="sum")
     assert mean.loss.isnan()
     assert total.loss == 0
+    assert not mean.gradient.any()
     assert not total.gradient.any()
     assert not mean.confusion.any()
+
+
+@pytest.mark.parametrize("op", [voxel_cross_entropy, upsampled_cross_entropy])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_of_zero_make_the_mean_nan_at_the_valid_voxels_alone_as_in_torch(
+    evaluate: Any, op: Any, dtype: torch.dtype
+) -> None:
+    logits, labels = torch.randn(1, 3, 8, 8, dtype=dtype), torch.full((1, 8, 8), 255)
+    if op is upsampled_cross_entropy:
+        labels = torch.full((1, 32, 300), 255)
+    labels[:, :4, :4] = 1
+    options = {"weight": torch.zeros(3, dtype=dtype), "ignore_index": 255}
+    ours = evaluate(op, logits, labels, **options)
+    theirs = evaluate(getattr(reference, op.__name__), logits, labels, **options)
+    assert ours.loss.isnan()
+    assert torch.equal(ours.gradient.isnan(), theirs.gradient.isnan())
+    assert 0 < int(ours.gradient.isnan().sum()) < 192
+    torch.testing.assert_close(ours.gradient, theirs.gradient, equal_nan=True)
 
 
 @pytest.mark.parametrize("row", [[NAN, 0.0, 1.0], [INF, 0.0, 1.0], [0.0, INF, INF], [-INF] * 3])
