@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ import numpy as np
 import pytest
 
 from tomolift.data import BadInput, build_cache, open_cache
-from tomolift.data._files import VolumeFile
+from tomolift.data._files import VolumeFile, append_durably, locked
 from tomolift.data._greys import stream_greys
+from tomolift.data._nifti import _fill as read_into
 from tomolift.data.errors import CODES
 
 Bytes = Callable[[Path], dict[str, bytes]]
@@ -229,6 +232,28 @@ def test_a_subset_of_cases_grows_without_rebuilding(
     assert folder_bytes(tmp_path / "cache") == folder_bytes(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("fate", ["failed", "dropped", "unlisted", "left out"])
+def test_a_case_that_left_the_cache_leaves_no_file_and_no_line(
+    task: Any, tmp_path: Path, folder_bytes: Bytes, fate: str
+) -> None:
+    task.add("a", seed=0)
+    task.add("b", seed=1)
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    cases = ["a"] if fate == "left out" else None
+    if fate == "failed":
+        damage(task, "E_GZIP", "b")
+    elif fate == "dropped":
+        task.entries.pop()
+        task.add("b", shape=(7, 6, 4))
+    elif fate == "unlisted":
+        task.entries.pop()
+        task.write()
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1, cases=cases)
+    assert not list((tmp_path / "cache/volumes").glob("b.*"))
+    build_cache(task.folder, tmp_path / "fresh", depth=5, workers=1, cases=cases)
+    assert folder_bytes(tmp_path / "cache") == folder_bytes(tmp_path / "fresh")
+
+
 def test_a_lost_or_shortened_file_is_built_again(task: Any, tmp_path: Path) -> None:
     task.add("a")
     build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
@@ -236,7 +261,7 @@ def test_a_lost_or_shortened_file_is_built_again(task: Any, tmp_path: Path) -> N
     with pytest.raises(BadInput, match=r"has 4100 bytes, expected .*E_CACHE"):
         open_cache(tmp_path / "cache")
     report = build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
-    assert report.changed == {"a": "its files in the cache are gone"}
+    assert report.changed == {"a": "its files in the cache are gone or others"}
     open_cache(tmp_path / "cache")
 
 
@@ -302,6 +327,48 @@ def test_a_build_killed_at_any_moment_ends_in_the_same_bytes(
     assert seen_partial  # otherwise the kills came too late to show anything
 
 
+def test_a_rebuild_killed_at_any_step_and_taken_back_ends_in_the_same_bytes(
+    task: Any, tmp_path: Path
+) -> None:
+    """The other configuration gives volumes of the same size: only contents tell them apart."""
+    for index, name in enumerate("ab"):
+        task.add(name, seed=index, shape=(5, 5, 5), affine=np.diag([-2.0, -3.0, 4.0, 1.0]))
+    program = """
+import os, sys
+from pathlib import Path
+from tomolift.data import build_cache, check_cache
+def build(cache, axes):
+    return build_cache(sys.argv[1], cache, depth=5, workers=1, axes=axes)
+def contents(cache):
+    return {path.name: path.read_bytes() for path in Path(cache).rglob("*") if path.is_file()}
+build(sys.argv[2], "canonical")
+whole, steps, status = contents(sys.argv[2]), 0, 9
+while status == 9:  # every removal, rename and append ends in an fsync
+    if (child := os.fork()) == 0:
+        fsync, left = os.fsync, steps
+        def dying(descriptor):
+            global left
+            left -= 1
+            if left < 0:
+                os._exit(9)
+            fsync(descriptor)
+        os.fsync = dying
+        build(sys.argv[2], "stored")
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    build(sys.argv[2], "canonical")
+    assert contents(sys.argv[2]) == whole, steps
+    assert check_cache(sys.argv[2]) == ()
+    steps += 1
+print(steps, status)
+"""
+    command = [sys.executable, "-c", program, str(task.folder), str(tmp_path / "cache")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    steps, status = map(int, done.stdout.split())
+    assert status == 0
+    assert steps > 20
+
+
 def test_a_source_that_changes_while_it_is_read_is_quarantined(
     task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,6 +422,51 @@ def test_a_worker_that_dies_is_told_and_the_build_resumes(
     assert len(report.built) == 3
 
 
+@pytest.mark.parametrize("reads", [0, 1, 3])
+def test_a_source_that_cannot_be_read_is_quarantined_and_tried_again(
+    task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
+    task.add("a", seed=0)
+    task.add("b", seed=1)
+    calls = {task.image("a"): 0}
+
+    def failing(file: Any, view: memoryview, path: Path) -> None:
+        if path in calls:
+            calls[path] += 1
+            if calls[path] > reads:
+                raise OSError(errno.EIO, "Input/output error")
+        read_into(file, view, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tomolift.data._nifti._fill", failing)
+        report = build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    assert report.built == ("b",)
+    assert report.failed["a"].startswith("imagesTr/a.nii.gz: cannot be read to its end (Input/out")
+    assert report.failed["a"].endswith("[E_IO]")
+    report = build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    assert (report.built, report.reused, report.failed, report.changed) == (("a",), ("b",), {}, {})
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE])
+def test_a_source_that_could_not_be_opened_is_tried_again(
+    task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    task.add("a", seed=0)
+    task.add("b", seed=1)
+    opened = os.open
+
+    def failing(path: Any, *arguments: Any, **options: Any) -> int:
+        if path == task.label("a"):
+            raise OSError(number, os.strerror(number))
+        return opened(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing)
+        report = build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    assert report.failed["a"].endswith("[E_MISSING]")
+    assert build_cache(task.folder, tmp_path / "cache", depth=5, workers=1).built == ("a",)
+
+
 def test_a_full_disk_is_no_property_of_a_case(
     task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder_bytes: Bytes
 ) -> None:
@@ -381,6 +493,54 @@ def test_a_task_with_nothing_to_build_leaves_no_folder(task: Any, tmp_path: Path
     with pytest.raises(BadInput, match=r"no volume is left: 1 failed .*\[E_GZIP\].*\[E_EMPTY\]$"):
         build_cache(task.folder, tmp_path / "cache", depth=70, workers=1)
     assert not (tmp_path / "cache").exists()
+
+
+def test_builds_that_wait_for_one_that_comes_to_nothing_come_to_nothing_too(
+    task: Any, tmp_path: Path
+) -> None:
+    task.add("a", shape=(7, 6, 5))
+
+    def build(_: int) -> str:
+        with pytest.raises(BadInput) as caught:
+            build_cache(task.folder, tmp_path / "cache", depth=70, workers=1)
+        return caught.value.code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(build, range(48))) == {"E_EMPTY"}
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_lock_that_was_removed_while_waiting_is_taken_anew(tmp_path: Path) -> None:
+    path = tmp_path / "cache/lock"
+    there = []
+
+    def wait() -> None:
+        with locked(path):
+            there.append(path.exists())
+
+    with locked(path):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.1)
+        path.unlink()
+        path.parent.rmdir()
+    waiting.join(timeout=10)
+    assert there == [True]
+
+
+def test_a_new_journal_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    append_durably(tmp_path / "journal.jsonl", b"1\n")
+    append_durably(tmp_path / "journal.jsonl", b"2\n")
+    journal = str(tmp_path / "journal.jsonl")
+    assert synced == [journal, str(tmp_path), journal]
 
 
 def test_a_build_that_comes_to_nothing_leaves_the_old_cache_whole(

@@ -128,6 +128,11 @@ def test_missing_files_and_fifos_are_refused_without_waiting(tmp_path: Path) -> 
         read(tmp_path / "pipe.nii")
 
 
+def test_an_error_of_the_disk_names_the_file() -> None:
+    with pytest.raises(BadInput, match=r"^/proc/self/mem: cannot be read .*\[E_IO\]$"):
+        read(Path("/proc/self/mem"))  # address 0, where nothing is: a real EIO
+
+
 def test_a_hostile_file_name_stays_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         read(tmp_path / "a\nb\x1b[31m.nii")

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from . import _files
 from ._depth import Short
 from ._format import (
+    CASE_FILES,
     FORMAT,
     JOURNAL,
     MANIFEST,
     VERSION,
+    CasePaths,
     Configuration,
     canonical_json,
     signed,
 )
 from ._geometry import Axes
-from ._journal import Entry, append_entry, mend_journal, read_journal, rewrite_journal
+from ._journal import Entry, append_entry, mend_journal, rewrite_journal
 from ._msd import IGNORE_LABEL, Case, Task, read_task
 from ._plan import Plan, basis_of, plan_build
 from ._workers import ingested, refuse_in_starting_worker
@@ -75,7 +78,8 @@ def build_cache(
         short: ``drop`` volumes with fewer slices, or ``pad`` them with ignored ones.
         workers: processes; 1 works in this process. More than one start by ``spawn``: a script
             needs ``if __name__ == "__main__":`` around its call.
-        cases: names to include; all of ``dataset.json`` by default.
+        cases: names to include; all of ``dataset.json`` by default. The cache then holds these
+            and no others.
         axes: ``canonical`` (nearest RAS; D inferior to superior) or ``stored``.
         progress: called as ``progress(done, total, case, status)`` after each case.
 
@@ -96,8 +100,10 @@ def build_cache(
     task = read_task(task_dir)
     selected = _select(task, cases)
     cache = Path(cache_dir)
-    _prepare(cache)
+    _check_folder(cache)
     with _files.locked(cache / "lock"):
+        _files.make_folder(cache / "volumes")
+        _files.make_folder(cache / "tmp")
         for folder in (cache, cache / "volumes", cache / "tmp"):
             _files.remove_stale(folder)
         mend_journal(cache)
@@ -105,10 +111,11 @@ def build_cache(
         entries = _carry_out(plan, cache, workers, progress)
         if not any(entry["status"] == "ok" for entry in entries.values()):
             raise _nothing_built(task, entries, cache)
-        rewrite_journal(cache, {**read_journal(cache), **entries})
+        rewrite_journal(cache, entries)
         manifest = _manifest(task, configuration, [entries[case.name] for case in selected])
         if not _holds(cache / MANIFEST, canonical_json(manifest)):
             _files.write_durably(cache / MANIFEST, canonical_json(manifest))
+        _remove_others(cache, [case for case in entries if entries[case]["status"] == "ok"])
     return _report(plan, manifest)
 
 
@@ -122,16 +129,16 @@ def _select(task: Task, cases: Sequence[str] | None) -> tuple[Case, ...]:
     return tuple(case for case in task.cases if case.name in set(cases))
 
 
-def _prepare(cache: Path) -> None:
+def _check_folder(cache: Path) -> None:
     if cache.exists() and not cache.is_dir():
         raise BadInput("E_CACHE", cache, "is a file", "name a folder for the cache")
     ours = {MANIFEST, JOURNAL, "lock", "volumes", "tmp"}  # some or all: a killed build's folder
-    names = {path.name for path in cache.iterdir()} if cache.is_dir() else set()
+    names: set[str] = set()
+    with suppress(FileNotFoundError):  # absent, or another build that came to nothing took it away
+        names = {path.name for path in cache.iterdir()}
     if any(name not in ours and not _files.is_temporary(name) for name in names):
         problem = "is neither empty nor a cache"
         raise BadInput("E_CACHE", cache, problem, "name an empty or a new folder")
-    _files.make_folder(cache / "volumes")
-    _files.make_folder(cache / "tmp")
 
 
 def _carry_out(
@@ -166,13 +173,22 @@ def _holds(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
+def _remove_others(cache: Path, cases: Sequence[str]) -> None:
+    """Remove the volumes of cases that an earlier build had and this one has not."""
+    named = {path for case in cases for path in astuple(CasePaths.of(cache, case))}
+    for path in sorted((cache / "volumes").iterdir()):
+        if path not in named and path.name.endswith(CASE_FILES):
+            _files.remove(path)
+
+
 def _nothing_built(task: Task, entries: dict[str, Entry], cache: Path) -> BadInput:
     """Return the error, and take back what the attempt left where there was no cache before."""
     if not (cache / MANIFEST).exists():
-        for path in (cache / JOURNAL, cache / "lock"):
-            _files.remove(path)
-        for folder in (cache / "volumes", cache / "tmp", cache):
+        _files.remove(cache / JOURNAL)
+        for folder in (cache / "volumes", cache / "tmp"):
             _files.remove_empty(folder)
+        _files.remove(cache / "lock")  # whoever waits for it sees that it is gone
+        _files.remove_empty(cache)
     dropped = [entry["depth"] for entry in entries.values() if entry["status"] == "dropped"]
     failed = [entry["message"] for entry in entries.values() if entry["status"] == "failed"]
     reasons = [f"{len(failed)} failed (the first: {failed[0]})"] if failed else []

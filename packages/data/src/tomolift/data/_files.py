@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import re
@@ -53,12 +54,15 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def append_durably(path: Path, line: bytes) -> None:
-    """Append ``line`` in one write and wait until it is on disk."""
+    """Append ``line`` in one write and wait until it, and the file's name, are on disk."""
+    is_new = not path.exists()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         if file.write(line) != len(line):
             raise OSError(f"{path}: the disk took only part of a journal line")
         os.fsync(descriptor)
+    if is_new:
+        sync_folder(path.parent)
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -90,9 +94,11 @@ def remove(path: Path) -> None:
 
 def remove_empty(folder: Path) -> None:
     """Remove a folder where it is there and empty."""
-    with contextlib.suppress(FileNotFoundError):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def sync_folder(folder: Path) -> None:
@@ -126,13 +132,38 @@ def remove_stale(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an advisory lock: a courtesy that saves work, correctness comes from the renames."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Hold an advisory lock: a courtesy that saves work, correctness comes from the renames.
+
+    The folder of ``path`` is made where it is absent: whoever held the lock before may have taken
+    it away, lock and all.
+    """
+    descriptor = _lock(path)
+    while descriptor is None:
+        descriptor = _lock(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """Return the descriptor of the locked file, or None where it was removed meanwhile."""
+    make_folder(path.parent)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError:  # the folder went just now
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 class VolumeFile:
@@ -172,9 +203,12 @@ class VolumeFile:
         shared = mmap.mmap(self._descriptor, npy_bytes(self.shape, self.dtype.str))
         return np.frombuffer(shared, self.dtype, offset=NPY_HEADER_BYTES).reshape(self.shape)
 
-    def publish(self, path: Path) -> None:
-        """Sync, close and rename the file to its place."""
+    def sync(self) -> None:
+        """Wait until the contents are on disk."""
         os.fsync(self._descriptor)
+
+    def publish(self, path: Path) -> None:
+        """Close the synced file and rename it to its place."""
         self._close()
         publish(self.path, path)
 

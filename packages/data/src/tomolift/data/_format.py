@@ -27,6 +27,7 @@ FORMAT = "tomolift-cache"
 VERSION = 1
 MANIFEST = "CACHE.json"
 JOURNAL = "journal.jsonl"
+CASE_FILES = (".image.npy", ".label.npy", ".json")  # behind the name of a case
 NPY_HEADER_BYTES = 4096  # one page, so that voxels start on a page of the map
 IMAGE_DTYPES = ("<i2", "<f4")
 LABEL_DTYPE = "|u1"
@@ -64,10 +65,7 @@ class CasePaths:
     @classmethod
     def of(cls, cache_dir: Path, case: str) -> CasePaths:
         """Return where the files of ``case`` lie."""
-        volumes = cache_dir / "volumes"
-        return cls(
-            volumes / f"{case}.image.npy", volumes / f"{case}.label.npy", volumes / f"{case}.json"
-        )
+        return cls(*(cache_dir / "volumes" / f"{case}{ending}" for ending in CASE_FILES))
 
 
 def canonical_json(content: object) -> bytes:

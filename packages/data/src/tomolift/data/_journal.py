@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._files import append_durably, write_durably
-from ._format import JOURNAL, CasePaths, canonical_json, is_signed, npy_bytes, signed
+from ._format import JOURNAL, CasePaths, canonical_json, crc32, is_signed, npy_bytes, signed
 
 Entry = dict[str, Any]
 _ALWAYS = {"case", "status", "key", "sources", "configuration", "classes"}
@@ -72,7 +72,11 @@ def rewrite_journal(cache_dir: Path, entries: dict[str, Entry]) -> None:
 
 
 def is_intact(cache_dir: Path, entry: Entry) -> bool:
-    """Return whether the files that an entry speaks of are there at their full size."""
+    """Return whether the files that an entry speaks of are there: its record, volumes of full size.
+
+    The record tells builds apart whose volumes are equally large: it holds their checksums and is
+    gone while they are replaced.
+    """
     if entry["status"] != "ok":
         return True
     paths = CasePaths.of(cache_dir, entry["case"])
@@ -82,4 +86,6 @@ def is_intact(cache_dir: Path, entry: Entry) -> bool:
         paths.label: npy_bytes((depth, height, width), "|u1"),
         paths.record: entry["record_bytes"],
     }
-    return all(path.is_file() and path.stat().st_size == size for path, size in expected.items())
+    if not all(path.is_file() and path.stat().st_size == n for path, n in expected.items()):
+        return False
+    return crc32(paths.record.read_bytes()) == entry["record_crc32"]

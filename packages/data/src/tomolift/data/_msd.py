@@ -67,13 +67,14 @@ def source_path(task: Task, relative: str) -> Path:
         raise BadInput("E_PATH", relative, "leaves the task folder", _FIX)
     try:
         real = path.resolve(strict=True)
+        is_file = real.is_file()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no possible path"
         cure = "put the file there or take its entry out of dataset.json"
         raise BadInput("E_MISSING", path, f"cannot be opened ({reason})", cure) from error
     if not real.is_relative_to(task.folder.resolve()):
         raise BadInput("E_PATH", path, "is a link out of the task folder", "copy the file in")
-    if not real.is_file():
+    if not is_file:
         raise BadInput("E_PATH", path, "is no regular file", "put a NIfTI file there")
     return path
 

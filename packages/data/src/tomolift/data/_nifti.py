@@ -66,12 +66,14 @@ def open_nifti(path: Path) -> Iterator[NiftiStream]:
     Nothing is allocated that the header declares but the file cannot hold.
 
     Raises:
-        BadInput: E_MISSING, E_PATH, E_GZIP, E_GZIP_TRUNCATED, E_GZIP_CRC, E_SIZE, E_HEADER, E_4D.
+        BadInput: E_MISSING, E_PATH, E_IO, E_GZIP, E_GZIP_TRUNCATED, E_GZIP_CRC, E_SIZE, E_HEADER
+            or E_4D.
     """
     with _opened(path) as raw:
-        size = os.fstat(raw.fileno()).st_size
-        compressed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
+        with _translated(path):
+            size = os.fstat(raw.fileno()).st_size
+            compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
         if path.name.endswith(".gz") and not compressed:
             raise BadInput("E_GZIP", path, "is named .gz but is no gzip file", _COPY_AGAIN)
         with _translated(path):
@@ -108,7 +110,10 @@ def _check_room(header: NiftiHeader, size: int, *, compressed: bool, path: Path)
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn the decompressor's exceptions into BadInput; real I/O errors pass."""
+    """Turn the exceptions of reading and decompressing a source into BadInput.
+
+    Nothing but reading may stand inside: an I/O error of the cache's disk is no fault of the case.
+    """
     try:
         yield
     except EOFError as error:
@@ -122,6 +127,10 @@ def _translated(path: Path) -> Iterator[None]:
     except _IsalError as error:
         problem = f"the gzip stream is damaged ({error})"
         raise BadInput("E_GZIP", path, problem, _COPY_AGAIN) from error
+    except OSError as error:  # after BadGzipFile, which is one
+        problem = f"cannot be read to its end ({error.strerror or error})"
+        cure = "look at the disk or network that holds it and try again"
+        raise BadInput("E_IO", path, problem, cure) from error
 
 
 def _fill(file: BinaryIO, view: memoryview, path: Path) -> None:

@@ -13,6 +13,9 @@ from ._journal import Entry, is_intact, read_journal
 from ._msd import Case, Task
 from ._sources import case_key, sources_of, what_changed
 
+# verdicts that the state of a machine may have caused: the file itself may be sound
+MOMENTARY = ("E_MISSING", "E_IO", "E_CHANGED")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,13 +37,26 @@ def plan_build(
         job = CaseJob(shared_task, case, sources_of(task, case), configuration, cache, os.getpid())
         old = known.get(case.name)
         basis = basis_of(job)
-        if old is not None and old["key"] == basis["key"] and is_intact(cache, old):
+        if old is not None and old["key"] == basis["key"] and _holds_still(cache, old):
             plan.reused[case.name] = old
             continue
         plan.jobs[case.name] = job
-        if old is not None:
-            plan.changed[case.name] = what_changed(old, basis) or "its files in the cache are gone"
+        if old is None:
+            continue
+        if change := what_changed(old, basis) or _loss(old):
+            plan.changed[case.name] = change
     return plan
+
+
+def _holds_still(cache: Path, entry: Entry) -> bool:
+    """Return whether an entry with the right key need not be made again."""
+    if entry["status"] == "failed":
+        return entry["code"] not in MOMENTARY
+    return is_intact(cache, entry)
+
+
+def _loss(entry: Entry) -> str:
+    return "its files in the cache are gone or others" if entry["status"] == "ok" else ""
 
 
 def basis_of(job: CaseJob) -> Entry:

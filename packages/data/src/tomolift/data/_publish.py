@@ -31,15 +31,22 @@ def publish(
     label: VolumeFile,
     plan: DepthPlan,
 ) -> Ingested:
-    """Sync and rename the files of a case, its record last, and return its journal fields."""
+    """Sync and rename the files of a case, its record last, and return its journal fields.
+
+    The old record goes first: whatever is killed in between, a record stands beside the volumes
+    that it describes, and a journal entry without its record is not reused.
+    """
     paths = CasePaths.of(job.cache_dir, job.case.name)
     record = canonical_json(signed({**info.to_json(), **files}))
+    for file in (image, label):
+        file.sync()  # seconds on a slow disk: before the question whether the build still lives
     if job.builder not in (os.getpid(), os.getppid()):
         # the next build may already be at work with another configuration: leave its files alone
         raise RuntimeError("the build that this worker belongs to is gone")
-    if paths.record.exists():
+    if any(path.exists() for path in (paths.image, paths.label, paths.record)):
         # a reader must never see an old manifest with new volumes: no cache until this build ends
         remove(job.cache_dir / MANIFEST)
+        remove(paths.record)
     image.publish(paths.image)
     label.publish(paths.label)
     write_durably(paths.record, record)

@@ -9,6 +9,7 @@ CODES: dict[str, str] = {
     "E_DUPLICATE": "two entries of dataset.json share a case name or a file",
     "E_PATH": "a path leaves the task folder, or is no regular file",
     "E_MISSING": "a listed file is not there or cannot be opened",
+    "E_IO": "a file could not be read to its end: disk, network or limit of open files",
     "E_GZIP": "a file is no gzip stream, or its compressed data are damaged",
     "E_GZIP_TRUNCATED": "a gzip stream ends before its end marker",
     "E_GZIP_CRC": "a gzip stream's checksum or length disagrees with its contents",
