@@ -223,6 +223,73 @@ def test_random_takes_nothing_over(small_resnet: nn.Module) -> None:
     assert all(torch.equal(state[name], again[name]) for name in state)
 
 
+def test_random_keeps_no_weight_of_a_layer_that_serves_both_ranks() -> None:
+    net2d = nn.ModuleDict(
+        {
+            "linear": nn.Linear(64, 128),
+            "group_norm": nn.GroupNorm(2, 4),
+            "layer_norm": nn.LayerNorm(4),
+            "sync_norm": nn.SyncBatchNorm(4),
+            "prelu": nn.PReLU(4),
+            "instance_norm": nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+        }
+    )
+    fresh = copy.deepcopy(net2d).state_dict()
+    with torch.no_grad():
+        for tensor in net2d.state_dict().values():
+            tensor.fill_(7)
+    net2d["linear"].weight.requires_grad_(False)
+    net3d, again = (_inflated_layers(net2d, Random(seeded(4))) for _ in range(2))
+    for name, tensor in net3d.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+        if not name.startswith("linear."):
+            assert torch.equal(tensor, fresh[name]), name
+    linear = net3d["linear"]
+    assert linear.bias.count_nonzero() == 0
+    assert linear.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+    assert not linear.weight.requires_grad
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+class AnyInput(nn.Module):
+    """Holds layers whose inputs have nothing in common, and runs none."""
+
+    def __init__(self, layers: nn.ModuleDict) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def _inflated_layers(layers: nn.ModuleDict, strategy: Random) -> nn.ModuleDict:
+    state = torch.random.get_rng_state()
+    inflated = inflate(AnyInput(layers), strategy).layers
+    assert torch.equal(torch.random.get_rng_state(), state)
+    return inflated  # type: ignore[return-value]
+
+
+class Gated(nn.Module):
+    """A scalar parameter of its own, which serves every rank."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate
+
+
+def test_random_refuses_a_module_whose_own_scalar_it_would_keep() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Gated())
+    assert inflate(net, "average")[1].gate.item() == 0.5  # type: ignore[index]
+    with pytest.raises(UnsupportedLayerError, match=r"'1': Gated holds 'gate' itself, .*register"):
+        inflate(net, "random")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -164,9 +164,10 @@ class Negative(TapStrategy):
 class Random(Strategy):
     """Nothing of the 2D filter is kept (the paper's random initialisation).
 
-    Filters are drawn by kaiming_normal, fan_out over all three axes. `inflate` then also resets
-    what belongs to the convolutions: their biases to 0, BatchNorm to weight 1, bias 0, mean 0,
-    variance 1. `inflate_state_dict` keeps every value of `like` instead of drawing.
+    Filters are drawn by kaiming_normal, fan_out over all three axes, and Linear weights as 1x1
+    filters. `inflate` then also resets the rest: biases to 0, norms to weight 1, bias 0, mean 0,
+    variance 1, PReLU to its first slope. `inflate_state_dict` keeps every value of `like` instead
+    of drawing.
 
     Args:
         generator: the CPU generator to draw from; a new one seeded with 0 by default, so that a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from .._depth import Layer
@@ -20,7 +21,6 @@ from ._registry import register_layer
     nn.LeakyReLU,
     nn.LogSigmoid,
     nn.Mish,
-    nn.PReLU,
     nn.RReLU,
     nn.ReLU,
     nn.ReLU6,
@@ -36,13 +36,32 @@ from ._registry import register_layer
     nn.Dropout,
     nn.AlphaDropout,
     nn.FeatureAlphaDropout,
-    nn.GroupNorm,
-    nn.SyncBatchNorm,
     nn.LocalResponseNorm,
-    nn.Linear,
 )
 def keep(module: nn.Module, layer: Layer) -> nn.Module:
-    """Elementwise, or by channel (GroupNorm then takes its statistics from all slices)."""
+    """Elementwise, or by channel, without parameters."""
+    return module
+
+
+@register_layer(nn.PReLU, nn.GroupNorm, nn.SyncBatchNorm)
+def keep_channel_weights(
+    module: nn.PReLU | nn.GroupNorm | nn.SyncBatchNorm, layer: Layer
+) -> nn.Module:
+    """A weight per channel (GroupNorm then takes its statistics from all slices)."""
+    if not layer.strategy.keeps_source:
+        module.reset_parameters()
+    return module
+
+
+@register_layer(nn.Linear)
+def keep_linear(module: nn.Linear, layer: Layer) -> nn.Module:
+    """Over the last axis; a strategy that keeps nothing draws it as a 1x1 filter."""
+    if not layer.strategy.keeps_source:
+        with torch.no_grad():
+            filters = module.weight[:, :, None, None]
+            module.weight.copy_(layer.strategy.inflate_weight(filters, 1)[:, :, 0, 0, 0])
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     return module
 
 
@@ -75,4 +94,6 @@ def keep_layer_norm(module: nn.LayerNorm, layer: Layer) -> nn.Module:
             f"LayerNorm({tuple(module.normalized_shape)}) has a weight per position",
             "use GroupNorm(1, channels)",
         )
+    if not layer.strategy.keeps_source:
+        module.reset_parameters()
     return module

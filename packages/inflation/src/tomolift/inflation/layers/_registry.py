@@ -87,6 +87,13 @@ def _check_container(module: nn.Module, layer: Layer) -> None:
         raise layer.refuse(
             f"{kind.__name__} holds {own[0]!r} itself, and how it meets a volume is unknown", cure
         )
+    scalars = [name for name, _ in module.named_parameters(recurse=False)]
+    if scalars and not layer.strategy.keeps_source:
+        raise layer.refuse(
+            f"{kind.__name__} holds {scalars[0]!r} itself, which {type(layer.strategy).__name__} "
+            "would have to start anew",
+            cure,
+        )
 
 
 def _has_hooks(module: nn.Module) -> bool:
