@@ -114,7 +114,35 @@ def test_a_hash_in_the_name_is_accepted_when_it_is_right(tmp_path, small_state):
 def test_a_hash_in_the_name_is_checked_before_the_content(tmp_path):
     file = tmp_path / "resnet18-f37072fd.pth"
     file.write_bytes(b"anything")
-    assert "but its name says f37072fd; download it again" in _refusal(file)
+    assert "but its name says f37072fd; download it again, or rename it" in _refusal(file)
+
+
+def test_a_name_whose_hash_is_wrong_may_be_renamed(tmp_path, small_state):
+    file = tmp_path / "unet-0badc0de.pt"
+    torch.save(small_state, file)
+    assert "or rename it if that is no hash" in _refusal(file)
+    assert read_checkpoint(file.rename(tmp_path / "unet.pt")).num_classes is None
+
+
+@pytest.mark.parametrize("name", ["unet-20240115.pth", "unet-19991231.pt"])
+def test_a_date_in_the_name_is_no_hash(tmp_path, small_state, name):
+    file = tmp_path / name
+    torch.save(small_state, file)
+    assert "conv1.weight" in read_checkpoint(file).state_dict
+
+
+@pytest.mark.parametrize("name", ["unet-0badc0de.safetensors", "unet-20240115.safetensors"])
+def test_only_torch_s_own_endings_carry_a_hash(tmp_path, small_state, name):
+    file = tmp_path / name
+    save_file(small_state, file)
+    assert "conv1.weight" in read_checkpoint(file).state_dict
+
+
+@pytest.mark.parametrize("name", ["a-202401150.pth", "a-18240115.pth", "a-20241315.pth"])
+def test_digits_that_are_no_date_are_still_a_hash(tmp_path, small_state, name):
+    file = tmp_path / name
+    torch.save(small_state, file)
+    assert "but its name says" in _refusal(file)
 
 
 def test_a_missing_file_is_named(tmp_path):

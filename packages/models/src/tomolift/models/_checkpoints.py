@@ -24,7 +24,9 @@ Format = Literal["torch-zip", "torch-legacy", "torch-legacy-tar", "safetensors"]
 Naming = Literal["torchvision", "resnet18_8s", "tomolift"]
 
 _PAPER_PREFIX = "resnet18_8s."
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")
+# torch's convention, -<8 or more hex digits>.pth, and what looks like one but is a day
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.pth?$")
+_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _DOWNLOAD = "download it again or pass another file"
 _SAVE = "save model.state_dict() alone"
 
@@ -60,8 +62,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Reads torch's zip format, its older stream format (both by `weights_only`), the tar format of
     torch 0.1 (by a reader of our own) and safetensors; names as torchvision writes them or with
-    the paper's prefix `resnet18_8s.`. A sha256 prefix in the file's name (`-f37072fd.pth`) is
-    verified first.
+    the paper's prefix `resnet18_8s.`. A sha256 prefix in the name of a .pth or .pt file
+    (`-f37072fd.pth`, but not a date as in `-20240115.pth`) is verified first.
 
     Source: paper, checkpoint formats.
 
@@ -123,10 +125,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 def _check_name(file: Path, sha256: str) -> None:
     """Compare the hash that torchvision's file names carry; it catches damage, not forgery."""
     named = _HASH_IN_NAME.search(file.name)
-    if named and not sha256.startswith(named[1]):
+    if named and not _DATE.fullmatch(named[1]) and not sha256.startswith(named[1]):
         raise CheckpointError(
             f"{file}: its sha256 begins {sha256[: len(named[1])]}, but its name says {named[1]}; "
-            "download it again"
+            "download it again, or rename it if that is no hash"
         )
 
 
