@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +119,55 @@ def test_the_module_runs_with_two_workers(task: Any, tmp_path: Path) -> None:
     )
     assert b"2 built" in done.stdout
     assert done.stderr == b""
+
+
+def test_an_interrupt_is_one_line_and_exit_130(
+    task: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.add("a")
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tomolift.data._build._carry_out", interrupted)
+        assert main(["build", str(task.folder), str(tmp_path / "cache")]) == 130
+    told = "tomolift data: interrupted; the same command goes on from here\n"
+    assert capsys.readouterr().err == told
+    build = ["build", str(task.folder), str(tmp_path / "cache"), "--depth", "5", "--workers", "1"]
+    assert main(build) == 0
+
+
+def deaf_children(parent: int) -> int:
+    """Count the processes that a process started and that ignore interrupts."""
+    count = 0
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):
+            status = dict(line.split(":\t", 1) for line in path.read_text().splitlines())
+            ignores = int(status["SigIgn"], 16) >> (signal.SIGINT - 1) & 1
+            count += int(status["PPid"]) == parent and ignores
+    return count
+
+
+def test_an_interrupt_of_a_build_with_workers_is_one_line(task: Any, tmp_path: Path) -> None:
+    task.add("c", shape=(64, 64, 40))
+    for index in range(200):
+        task.image(f"c{index}").hardlink_to(task.image("c"))
+        task.label(f"c{index}").hardlink_to(task.label("c"))
+        task.list(f"c{index}")
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "tomolift.data", "build", str(task.folder), str(cache)]
+    with subprocess.Popen(
+        [*command, "--depth", "40"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as build:
+        deadline = time.monotonic() + 60
+        while deaf_children(build.pid) < 3:  # two workers, and what multiprocessing starts itself
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(build.pid, signal.SIGINT)  # as a terminal does
+        told = build.communicate(timeout=60)[1]
+    assert told == "tomolift data: interrupted; the same command goes on from here\n"
+    assert build.returncode == 130
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,10 +168,11 @@ def test_cuda_batches_equal_host_batches(cache: Cache) -> None:
             assert torch.equal(labels, other_labels)
 
 
+@pytest.mark.parametrize("slots", [0, 2])
 @pytest.mark.parametrize("intensity", [Window(-500, 500), ZScore()])
 @pytest.mark.parametrize("cases", [["a", "b", "c"], ["a", "c", "d"]])
 def test_what_is_shipped_to_a_device_and_rescaled_there_is_the_host_batch(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch, intensity: Any, cases: list[str]
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, intensity: Any, cases: list[str], slots: int
 ) -> None:
     """The arithmetic of the CUDA path, run on the CPU with pinning and events taken out."""
 
@@ -187,7 +188,7 @@ def test_what_is_shipped_to_a_device_and_rescaled_there_is_the_host_batch(
     order = [
         tuple((case, z, z + 1) for case, z in items) for items in cache.slice_order(4, cases=cases)
     ]
-    filler = CudaFiller(cache, order, intensity=intensity, slots=2, device=torch.device("cpu"))
+    filler = CudaFiller(cache, order, intensity=intensity, slots=slots, device=torch.device("cpu"))
     host = copies(cache.slices(4, cases=cases, intensity=intensity))
     for index, (blocks, (images, labels)) in enumerate(zip(order, host, strict=True)):
         filled = filler.fill(index, blocks)
@@ -195,6 +196,7 @@ def test_what_is_shipped_to_a_device_and_rescaled_there_is_the_host_batch(
         others, other_labels = filler.deliver(filled)
         torch.testing.assert_close(others, images, atol=1e-6, rtol=1e-6)
         assert torch.equal(other_labels[:, 0], labels)
+    assert len(filler._shipped) == slots  # an event a slot, none where buffers are fresh
 
 
 @pytest.mark.parametrize("kind", [SliceDataset, VolumeDataset])

@@ -13,6 +13,7 @@ from tomolift.data import (
     ZScore,
     parse_intensity,
 )
+from tomolift.data._intensity import stored_rescale
 
 STATISTICS = Statistics(-1000.0, 3000.0, 50.0, 400.0, {0.5: -900.0, 99.5: 1100.0})
 STORED = np.array([[-1000, -900, 0, 1100, 3000]], np.int16)
@@ -68,14 +69,29 @@ def test_a_constant_volume_becomes_zero(policy: Intensity) -> None:
     assert (out == 0).all()
 
 
-def test_a_range_beyond_float32_is_refused() -> None:
-    with pytest.raises(BadInput, match="E_INTENSITY"):
-        MinMax().rescale(Statistics(0.0, 1e-45, 0.0, 0.0, {}))
+@pytest.mark.parametrize(
+    ("policy", "slope"),
+    [(Window(-100, 240), 1e-44), (Window(0, 240), 1e-44), (Window(0, 1e-45), 1.0),
+     (MinMax(), 1e-44), (ZScore(), -1e-44), (Window(-1e38, 1e39), 1.0), (Window(0, 1e-3), 1e38)],
+)  # fmt: skip
+def test_a_map_of_stored_values_beyond_float32_is_refused(policy: Intensity, slope: float) -> None:
+    """The gain of 240 HU over 1e-44 a step is 0 in float32: every image would be constant."""
+    with pytest.raises(BadInput, match=r"^a: shift .* do not fit float32; .*E_INTENSITY"):
+        stored_rescale(policy, STATISTICS, slope=slope, intercept=0.0, where="a")
+
+
+def test_tiny_real_values_that_are_stored_as_ordinary_ones_are_rescaled() -> None:
+    tiny = Statistics(-1000e-41, 3000e-41, 0.0, 1.0, {})
+    rescale = stored_rescale(MinMax(), tiny, slope=1e-41, intercept=0.0, where="a")
+    out = np.empty(STORED.shape, np.float32)
+    rescale.apply(STORED, out)
+    np.testing.assert_allclose(out, (STORED + 1000.0) / 4000, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     "text", ["", "window", "window:1", "window:2,1", "minmax:1", "percentiles:0.3,99", "hu:1,2",
-             "window:nan,1", "window:a,b", "percentiles:99,1"],
+             "window:nan,1", "window:-1e308,1e308", "window:-inf,1", "window:1,inf",
+             "window:a,b", "percentiles:99,1"],
 )  # fmt: skip
 def test_an_unknown_policy_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match=r"^intensity: .*; .*\[E_ARGUMENT\]$"):

@@ -34,6 +34,7 @@ class CudaFiller:
         self._intensity = intensity
         self._device = device
         self._buffers = Buffers(cache, order, slots=slots, dtype=dtype, pin=True)
+        self._slots = slots
         self._shipped: dict[int, torch.cuda.Event] = {}
 
     def fill(self, index: int, blocks: Blocks) -> Filled:
@@ -55,9 +56,10 @@ class CudaFiller:
         """Ship the batch and return it rescaled, on the consumer's current stream."""
         stored = filled.images.to(self._device, non_blocking=True)
         labels = filled.labels.to(self._device, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record(torch.cuda.current_stream(self._device))
-        self._shipped[filled.slot] = event
+        if self._slots:  # fresh buffers are never filled again
+            event = torch.cuda.Event()
+            event.record(torch.cuda.current_stream(self._device))
+            self._shipped[filled.slot] = event
         per_block = [[rescale.shift, rescale.gain] for rescale in filled.rescales]
         shift, gain = torch.tensor(per_block, dtype=torch.float32).to(self._device).unbind(1)
         images = stored.float().sub_(shift.view(-1, 1, 1, 1)).mul_(gain.view(-1, 1, 1, 1))

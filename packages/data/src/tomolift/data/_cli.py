@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: all is well. 1: ``verify`` or ``check`` found defects. 2: bad input; one line on standard
     error names the file and the cure (``build``: a line a quarantined volume, and the rest built).
+    130: interrupted from the keyboard.
 
     Example:
         >>> main(["verify", "/nowhere"])
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after a usage error
         return exit_.code if isinstance(exit_.code, int) else 2
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     except (BadInput, OSError, RuntimeError) as error:
         print(f"{PROGRAM}: error: {one_line(str(error))}", file=sys.stderr)
         return 2

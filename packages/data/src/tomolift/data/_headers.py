@@ -18,7 +18,7 @@ from .errors import BadInput
 
 HEADER_BYTES = 352  # 348 and the four bytes that announce extensions
 MAX_SIDE = 4096
-MAX_VOXELS = 2**31  # 512 x 512 x 8192: four times the largest public CT
+MAX_VOXELS = 2**31  # twice 512 x 512 x 4096: more than any public CT
 MAX_DATA_OFFSET = 2**24  # header extensions beyond 16 MiB are an attack, not a header
 
 _DTYPES = {

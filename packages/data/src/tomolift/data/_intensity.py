@@ -69,8 +69,8 @@ class Window:
     high_hu: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low_hu) and self.low_hu < self.high_hu < math.inf):
-            problem = f"window is {self.low_hu}, {self.high_hu}, expected low < high"
+        if not 0 < self.high_hu - self.low_hu < math.inf:
+            problem = f"window is {self.low_hu}, {self.high_hu}, expected low < high, both finite"
             raise BadInput("E_ARGUMENT", "intensity", problem, "give two rising numbers")
 
     def rescale(self, statistics: Statistics) -> Rescale:
@@ -103,7 +103,7 @@ class ZScore:
     def rescale(self, statistics: Statistics) -> Rescale:
         """Return the map; a constant volume becomes 0."""
         gain = 1 / statistics.std if statistics.std > 0 else 0.0
-        return _representable(Rescale(statistics.mean, gain, clip=False))
+        return Rescale(statistics.mean, gain, clip=False)
 
 
 def stored_rescale(
@@ -118,7 +118,11 @@ def stored_rescale(
         rescale = intensity.rescale(statistics)
     except BadInput as error:
         raise BadInput(error.code, where, error.problem, error.cure) from error
-    return rescale.in_stored_units(slope=slope, intercept=intercept)
+    stored = rescale.in_stored_units(slope=slope, intercept=intercept)
+    if not _fits_float32(stored):
+        problem = f"shift {stored.shift} and gain {stored.gain} of stored values do not fit float32"
+        raise BadInput("E_INTENSITY", where, problem, "use window:LOW,HIGH or rescale the source")
+    return stored
 
 
 def parse_intensity(text: str) -> Intensity:
@@ -150,13 +154,12 @@ def parse_intensity(text: str) -> Intensity:
 
 def _between(low: float, high: float) -> Rescale:
     gain = 1 / (high - low) if high > low else 0.0
-    return _representable(Rescale(low, gain, clip=True))
+    return Rescale(low, gain, clip=True)
 
 
-def _representable(rescale: Rescale) -> Rescale:
-    """Refuse maps that float32 would turn into infinities, and so into NaN."""
-    largest = float(np.finfo(np.float32).max)
-    if abs(rescale.shift) < largest / 2 and rescale.gain < largest:
-        return rescale
-    problem = f"shift {rescale.shift} and gain {rescale.gain} do not fit float32"
-    raise BadInput("E_INTENSITY", "volume", problem, "use window:LOW,HIGH or rescale the source")
+def _fits_float32(rescale: Rescale) -> bool:
+    """Return whether float32 turns the map neither into infinities, and so NaN, nor into 0."""
+    limits = np.finfo(np.float32)
+    gain = abs(rescale.gain)
+    gain_fits = gain == 0 or float(limits.tiny) <= gain < float(limits.max)
+    return gain_fits and abs(rescale.shift) < float(limits.max) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -40,7 +41,12 @@ def ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Inges
         yield from ((job, ingest_case(job)) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")  # fork would copy threads' locks
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)),
+        mp_context=context,
+        initializer=signal.signal,  # Ctrl-C reaches every process: this one alone answers it
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    ) as pool:
         futures = {pool.submit(ingest_case, job): job for job in jobs}
         try:
             for future in as_completed(futures):
