@@ -111,6 +111,25 @@ def test_alphas_that_break_the_constraint_are_refused(
     assert "--alphas goes with --strategy scaling, not average" in line
 
 
+@pytest.mark.parametrize("step", ["read_weights", "inflate_state_dict", "tensor_report"])
+def test_an_interrupt_is_one_line_and_returns_130(
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"tomolift.inflation._cli.{step}", interrupt)
+    assert main([str(source), str(tmp_path / "out.safetensors")]) == 130
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    assert "interrupted" in line
+
+
 def test_the_module_runs_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["tomolift.inflation", "--help"])
     with pytest.raises(SystemExit) as stopped:

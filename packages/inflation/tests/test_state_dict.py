@@ -140,3 +140,26 @@ def test_the_report_says_what_random_did_not_take_over() -> None:
     lines = tensor_report(source, inflate_state_dict(source, like=net3d, strategy="random"))
     assert lines[0].endswith("depth taps do not sum to the 2D filter")
     assert "2.bias: (2,) not taken over" in lines
+
+
+@pytest.mark.parametrize("strategy", ["zero", "average", "scaling", "triangular", "negative"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("scale", [1e-7, 1.0])
+def test_the_report_allows_for_the_rounding_of_like_s_dtype(
+    strategy: str, dtype: torch.dtype, scale: float
+) -> None:
+    net2d, net3d = pair()
+    source = {name: tensor * scale for name, tensor in net2d.state_dict().items()}
+    state = inflate_state_dict(source, like=net3d.to(dtype), strategy=strategy)
+    lines = tensor_report(source, state)
+    assert lines[0].endswith("depth taps sum to the 2D filter")
+    assert all(line.endswith("copied") for line in lines[1:-2])
+
+
+def test_the_report_finds_taps_that_sum_to_a_little_more_than_the_filter() -> None:
+    net2d, net3d = pair()
+    source = net2d.state_dict()
+    for dtype, excess in ((torch.float32, 1e-4), (torch.bfloat16, 0.2)):
+        state = inflate_state_dict(source, like=net3d.to(dtype), strategy="average")
+        state["0.weight"] = state["0.weight"] * (1 + excess)
+        assert "do not sum" in tensor_report(source, state)[0]

@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the command's name; the process's own by default.
 
     Returns:
-        0, or 2 with one line on stderr; the output file is then as it was.
+        0, or with one line on stderr: 2, the output file is then as it was, or 130 where it was
+        interrupted, the output file is then whole or as it was.
     """
     options = _parser().parse_args(argv)
     try:
@@ -30,11 +31,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         state_3d = inflate_state_dict(state_2d, like=like, strategy=strategy)
         metadata["inflation"] = repr(strategy)
         write_weights(options.target, state_3d, metadata, overwrite=options.overwrite)
+        print("\n".join(tensor_report(state_2d, state_3d)))
+        print(f"{len(state_3d)} tensors written to {options.target}")
     except InflationError as error:
         print(f"tomolift inflate: {error}", file=sys.stderr)
         return 2
-    print("\n".join(tensor_report(state_2d, state_3d)))
-    print(f"{len(state_3d)} tensors written to {options.target}")
+    except KeyboardInterrupt:
+        print(
+            f"tomolift inflate: interrupted; {options.target} is whole or as it was: run it again",
+            file=sys.stderr,
+        )
+        return 130
     return 0
 
 

@@ -128,10 +128,18 @@ def _line(name: str, source: Tensor | None, result: Tensor) -> str:
     shape = tuple(result.shape)
     if source is None:
         return f"{name}: {shape} not in the 2D state"
+    source = source.to(result.dtype)
     if source.shape == result.shape:
         return f"{name}: {shape} {'copied' if torch.equal(source, result) else 'not taken over'}"
     change = f"{name}: {tuple(source.shape)} -> {shape}"
     error = (result.double().sum(2) - source.double()).abs().max()
-    if error <= 1e-6 * source.abs().max():
+    if error <= _rounding(source, result.shape[2]):
         return f"{change}, depth taps sum to the 2D filter"
     return f"{change}, depth taps do not sum to the 2D filter"
+
+
+def _rounding(source: Tensor, taps: int) -> float:
+    """How far the sum of rounded taps may be from the filter; strategies keep a sum to 1e-6."""
+    limits = torch.finfo(source.dtype)
+    largest = max(source.abs().max().item(), limits.smallest_normal)  # below it steps are equal
+    return max(1e-6, taps * limits.eps) * largest
