@@ -138,6 +138,16 @@ def test_a_generator_decides_the_weights_and_leaves_the_global_one_alone():
         assert torch.equal(value, second.state_dict()[name])
 
 
+def test_every_weight_is_drawn_once(generator):
+    network = DilatedResNet18(3, generator=generator)
+    again = torch.Generator().manual_seed(0)
+    for name, value in network.named_parameters():
+        if value.ndim == 4:
+            std = 0.01 if name == "fc.weight" else (2 / (value[:, 0].numel())) ** 0.5
+            torch.testing.assert_close(value, torch.randn(value.shape, generator=again) * std)
+    assert torch.equal(generator.get_state(), again.get_state())
+
+
 def test_attributes_describe_the_network():
     network = DilatedResNet18(7, in_channels=2)
     assert (network.num_classes, network.in_channels) == (7, 2)

@@ -113,8 +113,7 @@ class DilatedResNet18(nn.Module):
             self.layer4 = layer(256, 512, dilation=4)
             self.fc = convolution(512, num_classes, kernel=1, spatial_dims=spatial_dims, bias=True)
         self.to_empty(device=device)
-        initialise_layers(self, generator=generator)
-        nn.init.normal_(self.fc.weight, 0.0, 0.01, generator=generator)
+        initialise_layers(self, head=self.fc, generator=generator)
 
     def forward(
         self, x: Float[Tensor, "batch channel *space"], *, full_resolution: bool = True
