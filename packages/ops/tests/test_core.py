@@ -22,5 +22,5 @@ def test_the_core_passes_its_tests_without_python(tmp_path: Path) -> None:
         [cmake, "--build", str(tmp_path), "--parallel", "2"],
         ["ctest", "--test-dir", str(tmp_path), "--output-on-failure"],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

@@ -33,7 +33,7 @@ def test_the_readmes_snippet_runs_by_itself() -> None:
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippets) == 1
     command = [sys.executable, "-W", "error", "-c", snippets[0]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

@@ -41,7 +41,9 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
 def run(isa: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "TOMOLIFT_CPU_ISA": isa}
     command = [sys.executable, "-c", SCRIPT]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
