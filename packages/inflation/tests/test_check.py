@@ -133,6 +133,43 @@ def test_networks_of_other_outputs_are_refused() -> None:
         check_inflation(Count(), Count(), contract="constant_volume")
 
 
+class Heads(nn.Module):
+    def __init__(self, count: int, kind: type) -> None:
+        super().__init__()
+        self.count, self.kind = count, kind
+
+    def forward(self, x: Tensor) -> object:
+        return self.kind([x] * self.count)
+
+
+@pytest.mark.parametrize(
+    ("other", "place"),
+    [(Heads(1, tuple), r"\[1\]"), (Heads(3, list), r"\[2\]"), (nn.Identity(), r"\[0\]")],
+)
+def test_outputs_of_another_structure_are_refused_at_their_place(
+    other: nn.Module, place: str
+) -> None:
+    two = Heads(2, tuple)
+    assert check_inflation(two, Heads(2, tuple)).contract == "slicewise"
+    with pytest.raises(ShapeMismatchError, match=rf"^output{place} is \w+.* in 2D and .* in 3D: "):
+        check_inflation(two, other)
+    inner = Last(two), Last(other)
+    with pytest.raises(ShapeMismatchError, match=rf"^'heads'{place} is \w+.* in 2D and .* in 3D: "):
+        check_inflation(*inner)
+
+
+class Last(nn.Module):
+    """Returns a map whatever its heads return."""
+
+    def __init__(self, heads: nn.Module) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.heads(x)
+        return output if isinstance(output, Tensor) else output[-1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"depth": 0}, "depth=0"), ({"contract": "exact"}, "contract='exact': use 'auto' or one of")],

@@ -122,6 +122,72 @@ def test_an_output_that_lost_more_than_it_gained_is_refused() -> None:
         inflate(Calling(lambda x: x.reshape(x.shape[0], -1, 64 * 64).mean(2)))
 
 
+def by_rank(plane: object, volume: object) -> Callable[[Tensor], object]:
+    return lambda x: (plane if x.ndim == 4 else volume)(x)  # type: ignore[operator]
+
+
+OTHER_STRUCTURES = {
+    "fewer": (lambda x: (x, x), lambda x: (x,), r"output\[1\] is a tensor in 2D and nothing in 3D"),
+    "more": (lambda x: [x], lambda x: [x, x], r"output\[1\] is nothing in 2D and a tensor in 3D"),
+    "other key": (lambda x: {"a": x}, lambda x: {"b": x}, r"output\['a'\] is a tensor in 2D"),
+    "no tuple": (lambda x: (x,), lambda x: x, r"output\[0\] is a tensor in 2D and nothing in 3D"),
+    "no tensor": (lambda x: x, lambda x: 3, "output is a tensor in 2D and int in 3D"),
+    "none": (lambda x: (x, None), lambda x: (x, x), r"output\[1\] is NoneType in 2D and a tensor"),
+}
+
+
+@pytest.mark.parametrize(
+    ("plane", "volume", "message"), OTHER_STRUCTURES.values(), ids=OTHER_STRUCTURES
+)
+def test_an_output_of_another_structure_is_refused_at_its_place(
+    plane: object, volume: object, message: str
+) -> None:
+    with pytest.raises(ShapeMismatchError, match=rf"^{message}") as caught:
+        inflate(Calling(by_rank(plane, volume)))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_that_holds_a_shape_may_hold_the_depth_too() -> None:
+    net3d = inflate(Calling(lambda x: (x, x.shape[2:], None, "map")))  # type: ignore[arg-type,return-value]
+    assert net3d(torch.zeros(1, 3, 4, 8, 8))[1] == (4, 8, 8)
+
+
+class OwnForward(nn.Module):
+    """Its forward is another's function, which does not call its module `self`."""
+
+    def __init__(self, forward: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.forward = forward  # type: ignore[method-assign]
+
+
+def test_a_forward_that_is_a_plain_function_is_named_by_module_file_and_line() -> None:
+    net = OwnForward(unpack)
+    for whole, name in ((net, "the network itself"), (nn.Sequential(net), "'0'")):
+        with pytest.raises(
+            UnsupportedFunctionError,
+            match=rf"^{name} \(OwnForward\.forward, test_functional\.py:\d+\) only works",
+        ):
+            inflate(whole)
+
+
+def test_a_module_that_cannot_be_called_in_3d_is_named_without_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tomolift.inflation.layers import _registry
+
+    class Paired(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    monkeypatch.setattr(
+        _registry, "_REGISTRY", {**_registry._REGISTRY, OwnForward: lambda module, layer: Paired()}
+    )
+    with pytest.raises(
+        UnsupportedFunctionError, match=r"^'0' \(Paired\.forward\) only works in 2D"
+    ):
+        inflate(nn.Sequential(OwnForward(F.relu)))
+
+
 def test_a_network_for_one_size_needs_an_example() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), Calling2x(), nn.Flatten(1), nn.Linear(4, 2))
     with pytest.raises(InflationError, match="pass example=, a batch that it accepts"):

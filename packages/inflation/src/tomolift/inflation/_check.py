@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ._dry_run import made_up_slices
+from ._outputs import leaves, tensor_pairs
 from ._report import CONTRACTS, Contract, InflationReport, LayerError, largest
 from .errors import DepthCollapsedError, InflationError, ShapeMismatchError
 
@@ -51,7 +52,8 @@ def check_inflation(
 
     Raises:
         DepthCollapsedError: the 3D network runs out of slices at this depth.
-        ShapeMismatchError: the outputs are no tensors of matching ranks.
+        ShapeMismatchError: the outputs are no tensors of matching ranks, or the outputs of the
+            networks or of two layers differ in structure.
         InflationError: an unknown contract, a depth below 1.
 
     Example:
@@ -89,15 +91,22 @@ def _measure(
     net2d: nn.Module, net3d: nn.Module, slices: Tensor, depth: int
 ) -> tuple[LayerError, ...]:
     """Errors of all layers on these slices: as many as `depth`, or one to be repeated."""
-    expected: dict[tuple[str, int], Any] = {}
+    expected: dict[tuple[str, int], dict[str, Any]] = {}
     errors: list[LayerError] = []
 
     def keep(key: tuple[str, int], output: Any) -> None:
-        expected[key] = [tensor.clone() for tensor in _tensors(output)]
+        # cloned, because the next layer may work in place
+        expected[key] = {
+            place: leaf.clone() if isinstance(leaf, Tensor) else leaf
+            for place, leaf in leaves(output).items()
+        }
 
     def compare(key: tuple[str, int], output: Any) -> None:
-        pairs = zip(expected.get(key, ()), _tensors(output), strict=False)
-        compared = [_per_slice(reference, result) for reference, result in pairs]
+        if key not in expected:  # a module or a call of the 3D network's own
+            return
+        name = repr(key[0]) if key[0] else "output"
+        pairs = tensor_pairs(expected[key], leaves(output), name)
+        compared = [_per_slice(reference, result) for _, reference, result in pairs]
         if compared or not key[0]:
             errors.append(LayerError(key[0], _worst_of(compared)))
 
@@ -182,17 +191,6 @@ def _outputs_to(net: nn.Module, receive: Receive) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _tensors(output: Any) -> list[Tensor]:
-    """The tensors of an output, whatever lists or dicts hold them."""
-    if isinstance(output, Tensor):
-        return [output]
-    if isinstance(output, Mapping):
-        return [tensor for value in output.values() for tensor in _tensors(value)]
-    if isinstance(output, Sequence) and not isinstance(output, str):
-        return [tensor for value in output for tensor in _tensors(value)]
-    return []
 
 
 def _worst_of(compared: list[tuple[float, ...]]) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ._functional import PlaneOnlyCalls
+from ._outputs import leaves, tensor_pairs
 from .errors import InflationError, ShapeMismatchError, UnsupportedFunctionError
 
 # nn.Module's own frames between a call and the `forward` that it reaches
@@ -106,15 +107,16 @@ def _in_channels(net: nn.Module) -> int:
 
 def _explain(error: Exception, names: dict[int, str]) -> InflationError:
     """Say which module failed, and on which line where its `forward` is the user's."""
-    module, name, where = None, "", ""
+    module, where, called = None, "", False
     for frame, line in _frames(error.__traceback__):
         candidate = frame.f_locals.get("self")
-        if id(candidate) in names and frame.f_code.co_name not in (
-            "_wrapped_call_impl",
-            "_call_impl",
-        ):
-            module, name = candidate, names[id(candidate)]
-            where = f"{Path(frame.f_code.co_filename).name}:{line}"
+        known = id(candidate) in names
+        module = candidate if known else module
+        if frame.f_code.co_name in _CALL_MACHINERY:
+            where, called = "", True
+        elif known or called:  # what nn.Module calls is the forward, whatever its arguments' names
+            where, called = f", {Path(frame.f_code.co_filename).name}:{line}", False
+    name = names.get(id(module))
     named = repr(name) if name else "the network itself"
     kind = type(module).__name__
     if type(module).__module__.startswith("torch."):
@@ -123,7 +125,7 @@ def _explain(error: Exception, names: dict[int, str]) -> InflationError:
             "network without it, or register the module around it with @register_layer"
         )
     return UnsupportedFunctionError(
-        f"{named} ({kind}.forward, {where}) only works in 2D ({_first_line(error)}): write the "
+        f"{named} ({kind}.forward{where}) only works in 2D ({_first_line(error)}): write the "
         "call for any rank, or register the module with @register_layer"
     )
 
@@ -138,21 +140,15 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 
-def _compare(expected: Any, result: Any, where: str = "output") -> None:
+def _compare(expected: Any, result: Any) -> None:
     """The 3D output has the 2D output's structure and shapes, with a depth after the channels."""
-    if isinstance(expected, Tensor) and isinstance(result, Tensor):
-        shape = tuple(result.shape)
-        if expected.ndim == 4 and result.ndim == 5:
+    for where, slices, volume in tensor_pairs(leaves(expected), leaves(result), "output"):
+        shape = tuple(volume.shape)
+        if slices.ndim == 4 and volume.ndim == 5:
             shape = (*shape[:2], *shape[3:])
-        fits = expected.ndim == 3 or shape == tuple(expected.shape)  # 3: positions in a row
-        if not fits or (expected.ndim != 4 and result.ndim != expected.ndim):
+        fits = slices.ndim == 3 or shape == tuple(slices.shape)  # 3: positions in a row
+        if not fits or (slices.ndim != 4 and volume.ndim != slices.ndim):
             raise ShapeMismatchError(
-                f"{where} is {tuple(expected.shape)} in 2D and {tuple(result.shape)} in 3D: a call "
+                f"{where} is {tuple(slices.shape)} in 2D and {tuple(volume.shape)} in 3D: a call "
                 "in a forward treats depth as another axis, write it for any rank"
             )
-    elif isinstance(expected, dict) and isinstance(result, dict):
-        for key in expected:
-            _compare(expected[key], result[key], f"{where}[{key!r}]")
-    elif isinstance(expected, list | tuple) and isinstance(result, list | tuple):
-        for position, pair in enumerate(zip(expected, result, strict=True)):
-            _compare(*pair, f"{where}[{position}]")
