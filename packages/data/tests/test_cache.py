@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from tomolift.data import BadInput, Cache, Window, build_cache, open_cache, read_volume
 from tomolift.data._format import canonical_json, signed
+from tomolift.data._manifest import check_sizes
 
 
 @pytest.fixture
@@ -53,6 +55,53 @@ def test_a_pickled_cache_is_a_path(cache: Cache) -> None:
     data = pickle.dumps(cache)
     assert len(data) < 1000
     np.testing.assert_array_equal(pickle.loads(data).raw("a"), cache.raw("a"))
+
+
+@pytest.fixture
+def cubes(task: Any) -> Any:
+    """A task whose volumes are equally large, and other, with stored axes."""
+    for index, name in enumerate("ab"):
+        task.add(name, seed=index, shape=(5, 5, 5), affine=np.diag([-2.0, -3.0, 4.0, 1.0]))
+    return task
+
+
+def test_a_cache_that_was_rebuilt_is_never_mixed_with_the_new_one(
+    cubes: Any, tmp_path: Path
+) -> None:
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1)
+    cache = open_cache(tmp_path / "cache")
+    before = cache.raw("a").copy()
+    pickled = pickle.dumps(cache)
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, axes="stored")
+    np.testing.assert_array_equal(cache.raw("a"), before)  # still mapped
+    for look in (cache.raw, cache.labels, cache.__getitem__, cache.volume):
+        with pytest.raises(BadInput, match=r"/b\..*: was rebuilt; open it again \[E_CACHE\]"):
+            look("b")
+    with pytest.raises(BadInput, match=r"was rebuilt; open it again \[E_CACHE\]"):
+        pickle.loads(pickled)
+    assert open_cache(tmp_path / "cache").raw("b").shape == (5, 5, 5)
+
+
+def test_an_open_cache_outlives_a_build_that_adds_cases(cubes: Any, tmp_path: Path) -> None:
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, cases=["a"])
+    cache = open_cache(tmp_path / "cache")
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1)
+    np.testing.assert_array_equal(cache.raw("a"), open_cache(tmp_path / "cache").raw("a"))
+
+
+def test_a_cache_that_is_rebuilt_while_it_is_opened_is_refused(
+    cubes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, cases=["a"])
+
+    def meanwhile(*arguments: Any) -> Any:
+        stamps = check_sizes(*arguments)
+        build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, axes="stored")
+        return stamps
+
+    monkeypatch.setattr("tomolift.data._opening.check_sizes", meanwhile)
+    with pytest.raises(BadInput, match=r"cache: was rebuilt; open it again \[E_CACHE\]"):
+        open_cache(tmp_path / "cache")
 
 
 def test_views_are_of_the_map_and_cost_no_copy(cache: Cache) -> None:
@@ -109,12 +158,43 @@ def test_many_open_maps_stay_within_the_descriptor_limit(task: Any, tmp_path: Pa
     build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
     program = (
         "import resource, sys; from tomolift.data import open_cache;"
-        "cache = open_cache(sys.argv[1]);"
+        "caches = [open_cache(sys.argv[1]) for _ in range(4)];"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16));"
-        "cache = open_cache(sys.argv[1]);"
-        "views = [int(cache.raw(case).sum()) for case in cache.cases for _ in range(2)]"
+        "[int(cache.raw(case).sum()) for case in caches[0].cases for cache in caches * 2];"
+        "[int(cache.raw(case).sum()) for cache in caches * 2 for case in cache.cases]"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "cache")], check=True)
+
+
+def test_without_a_descriptor_limit_maps_stay_open(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert np.shares_memory(cache.raw("a"), cache.raw("a"))
+
+
+def test_a_process_forked_while_a_thread_maps_a_file_can_map_too(cache: Cache) -> None:
+    program = """
+import os, signal, sys, threading, time
+from tomolift.data import _maps, open_cache
+cache, real, busy = open_cache(sys.argv[1]), _maps._map, threading.Event()
+def slow(*arguments):
+    busy.set()
+    time.sleep(0.2)
+    return real(*arguments)
+_maps._map = slow
+thread = threading.Thread(target=cache.raw, args=("a",))
+thread.start()
+busy.wait()
+if (child := os.fork()) == 0:
+    signal.alarm(5)  # ends the child where it waits for a lock that nobody holds
+    cache.raw("b")
+    os._exit(0)
+thread.join()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(cache.path)]
+    subprocess.run(command, check=True, timeout=30)
 
 
 def test_importing_building_and_reading_never_import_torch(task: Any, tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from ._case_info import CaseInfo
 from ._format import LABEL_DTYPE, CasePaths
 from ._intensity import DEFAULT_INTENSITY, Intensity, Rescale, stored_rescale
-from ._manifest import CachedVolume, Manifest, check_sizes, read_case, read_manifest
+from ._manifest import CachedVolume, Manifest, read_case
 from ._maps import VolumeMaps
-from ._msd import IGNORE_LABEL, read_task
+from ._msd import IGNORE_LABEL
+from ._opening import compare_sources, read_consistently
 from ._order import batches_of
-from ._sources import sources_of, what_changed
+from ._stamps import Stamp, check_stamp, was_rebuilt
 from .errors import BadInput
 
 if TYPE_CHECKING:
@@ -42,16 +43,17 @@ def open_cache(cache_dir: str | Path, *, task_dir: str | Path | None = None) -> 
         (70, 512, 512)
     """
     path = Path(cache_dir)
-    manifest = read_manifest(path)
-    for volume in manifest.volumes.values():
-        check_sizes(path, volume)
+    manifest, stamps = read_consistently(path)
     if task_dir is not None:
-        _compare_sources(path, manifest, Path(task_dir))
-    return Cache(path, manifest)
+        compare_sources(path, manifest, Path(task_dir))
+    return Cache(path, manifest, stamps)
 
 
 class Cache:
-    """A cache of volumes of one depth; made by :func:`open_cache`, pickled as its path.
+    """A cache of volumes of one depth; made by :func:`open_cache`.
+
+    It never mixes the contents of two builds: what a later build replaced is refused (E_CACHE) when
+    it is first asked for. Pickled as its path and fingerprint.
 
     Attributes:
         path: the cache folder.
@@ -66,7 +68,7 @@ class Cache:
         task_name: as in ``dataset.json``.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, stamps: Mapping[Path, Stamp]) -> None:
         self.path = path
         self.cases: tuple[str, ...] = tuple(manifest.volumes)
         self.depth: int = manifest.configuration.depth
@@ -81,10 +83,11 @@ class Cache:
         self._volumes = manifest.volumes
         self._paths = {case: CasePaths.of(path, case) for case in manifest.volumes}
         self._infos: dict[str, CaseInfo] = {}
-        self._maps = VolumeMaps()
+        self._stamps = stamps
+        self._maps = VolumeMaps(stamps)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_cache, (str(self.path),)
+        return _open_again, (str(self.path), self.fingerprint)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -95,7 +98,9 @@ class Cache:
     def __getitem__(self, case: str) -> CaseInfo:
         """Return geometry, statistics and label counts of ``case``: no voxel is read."""
         if case not in self._infos:
-            volume = self._volume(case)
+            volume, record = self._volume(case), self._paths[case].record
+            if record.is_file():
+                check_stamp(record, record.stat(), self._stamps[record])
             self._infos[case] = read_case(self.path, volume, num_classes=self.num_classes)
         return self._infos[case]
 
@@ -288,13 +293,8 @@ class Cache:
         return self._volumes[case]
 
 
-def _compare_sources(path: Path, manifest: Manifest, task_dir: Path) -> None:
-    task = read_task(task_dir)
-    known = {case.name: case for case in task.cases}
-    for name, entry in manifest.entries.items():
-        if name not in known:
-            problem = f"case {name} is no longer in {task_dir / 'dataset.json'}"
-            raise BadInput("E_CHANGED", path, problem, "build again")
-        now = {**entry, "sources": sources_of(task, known[name]), "classes": len(task.label_names)}
-        if changes := what_changed(entry, now):
-            raise BadInput("E_CHANGED", path, f"case {name}: {changes}", "build again")
+def _open_again(path: str, fingerprint: str) -> Cache:
+    cache = open_cache(path)
+    if cache.fingerprint != fingerprint:
+        raise was_rebuilt(cache.path)
+    return cache

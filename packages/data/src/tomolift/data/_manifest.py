@@ -22,6 +22,7 @@ from ._format import (
 )
 from ._headers import MAX_SIDE
 from ._msd import IGNORE_LABEL, is_case_name
+from ._stamps import Stamp, stamp_of
 from .errors import BadInput
 
 MAX_MANIFEST_BYTES = 2**28
@@ -114,12 +115,13 @@ def read_signed(path: Path, *, limit: int, crc: int | None = None) -> dict[str, 
     return content
 
 
-def check_sizes(cache_dir: Path, volume: CachedVolume) -> None:
-    """Refuse a volume whose files have not their full size: mapping them would crash.
+def check_sizes(cache_dir: Path, volume: CachedVolume) -> dict[Path, Stamp]:
+    """Return the stamps of a volume's three files.
 
     Raises:
-        BadInput: E_CACHE.
+        BadInput: E_CACHE where one has not its full size: mapping it would crash.
     """
+    stamps: dict[Path, Stamp] = {}
     paths = CasePaths.of(cache_dir, volume.case)
     for path, expected in (
         (paths.image, npy_bytes(volume.shape, volume.dtype)),
@@ -127,11 +129,14 @@ def check_sizes(cache_dir: Path, volume: CachedVolume) -> None:
         (paths.record, volume.record_bytes),
     ):
         try:
-            size = path.stat().st_size
+            status = path.stat()
         except OSError as error:
             raise BadInput("E_CACHE", path, f"is gone ({error.strerror})", REBUILD) from error
-        if size != expected:
-            raise BadInput("E_CACHE", path, f"has {size} bytes, expected {expected}", REBUILD)
+        if status.st_size != expected:
+            problem = f"has {status.st_size} bytes, expected {expected}"
+            raise BadInput("E_CACHE", path, problem, REBUILD)
+        stamps[path] = stamp_of(status)
+    return stamps
 
 
 def _parse(content: dict[str, Any]) -> Manifest:
