@@ -86,6 +86,9 @@ def is_intact(cache_dir: Path, entry: Entry) -> bool:
         paths.label: npy_bytes((depth, height, width), "|u1"),
         paths.record: entry["record_bytes"],
     }
-    if not all(path.is_file() and path.stat().st_size == n for path, n in expected.items()):
+    try:
+        if any(path.stat().st_size != size for path, size in expected.items()):
+            return False
+        return crc32(paths.record.read_bytes()) == entry["record_crc32"]
+    except FileNotFoundError:
         return False
-    return crc32(paths.record.read_bytes()) == entry["record_crc32"]
