@@ -17,6 +17,8 @@ def test_the_core_passes_its_tests_without_python(tmp_path: Path) -> None:
     if cmake is None:
         pytest.skip("needs cmake on PATH")
     options = ["-DTOMOLIFT_TESTS=ON", "-DTOMOLIFT_PYTHON=OFF", "-DTOMOLIFT_CUDA=OFF"]
+    # a fifth of the time that -O3 takes, which the extension under test here is built with anyway
+    options += ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1"]
     for command in (
         [cmake, "-S", str(SOURCE), "-B", str(tmp_path), *options],
         [cmake, "--build", str(tmp_path), "--parallel", "2"],
