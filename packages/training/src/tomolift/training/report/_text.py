@@ -76,7 +76,7 @@ def _header(class_names: Sequence[str]) -> list[str]:
 def _cells(row: Row) -> list[str]:
     scores = row.scores
     return [
-        row.label + (" (collapsed)" if scores.collapsed else ""),
+        row.label + (" (collapsed)" if scores.collapsed and row.epochs else ""),
         _number(row.paper_mean_iou),
         _number(scores.mean_iou_pooled),
         _number(scores.mean_iou_per_case),
