@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .._arms import ARMS
 from .._result import RunResult
-from ._figure import colour, new_figure, save_figure
+from ._figure import colour, new_figure, plain, save_figure
 from ._table import Row
 
 
@@ -52,7 +52,7 @@ def draw_classes(rows: Sequence[Row], class_names: Sequence[str], path: Path) ->
         tint = "lightgrey" if index < 2 else colour(index - 2)
         bars = axes.bar(positions + index * width, heights, width, color=tint, label=row.label)
         axes.bar_label(bars, fmt="%.2f", fontsize=6)
-    axes.set_xticks(positions + 0.4 - width / 2, class_names[1:])
+    axes.set_xticks(positions + 0.4 - width / 2, [plain(name) for name in class_names[1:]])
     axes.set(ylabel="IoU (pooled)", title="foreground classes, last epoch")
     axes.legend(fontsize=7, loc="upper right")
     axes.grid(axis="y", alpha=0.3)

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ._figure import colour, new_figure, save_figure
+from ._figure import colour, new_figure, plain, save_figure
 
 History = Sequence[Mapping[str, Any]]
 
@@ -26,8 +26,8 @@ def draw_progress(histories: Mapping[str, History], class_names: Sequence[str], 
     _lines(axes[0, 0], histories, "loss", lambda record: record["loss"])
     axes[0, 0].set_yscale("log")
     for index, name in enumerate(class_names):
-        _lines(axes[0, index + 1], histories, f"IoU {name}", _entry("iou", index))
-        share = f"predicted share {name}"
+        _lines(axes[0, index + 1], histories, f"IoU {plain(name)}", _entry("iou", index))
+        share = f"predicted share {plain(name)}"
         _lines(axes[1, index + 1], histories, share, _entry("predicted_share", index))
     _lines(axes[1, 0], histories, "seconds per epoch", lambda record: record.get("seconds"))
     rates = {record["learning_rate"] for h in histories.values() for record in h[1:]}
