@@ -106,6 +106,15 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path: Path)
     assert position.epoch == 1
 
 
+def test_what_a_killed_process_left_half_written_is_cleared(tmp_path: Path) -> None:
+    _, _, path = save(tmp_path)
+    half = tmp_path / f".{path.name}.x1y2"
+    half.write_bytes(path.read_bytes()[:100])
+    network, optimiser = network_and_optimiser(0)
+    resume_checkpoint(tmp_path, network=network, optimiser=optimiser, identity="run")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_nothing_but_damage_is_an_error_not_a_fresh_start(tmp_path: Path) -> None:
     _, _, path = save(tmp_path)
     path.write_bytes(b"TOMOCKP1")

@@ -152,3 +152,10 @@ def test_a_label_map_in_colours_is_refused(voc: Path) -> None:
     Image.new("RGB", (40, 30)).save(voc / "SegmentationClass/2007_000000.png")
     with pytest.raises(ConfigError, match="colour mode RGB, expected P or L"):
         open_voc(voc).read("training", 0)
+
+
+def test_a_corrected_label_map_gives_another_identity(voc: Path) -> None:
+    before = open_voc(voc).identity
+    path = next((voc / "SegmentationClass").glob("*.png"))
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert open_voc(voc).identity != before

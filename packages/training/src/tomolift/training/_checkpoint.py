@@ -82,6 +82,8 @@ def resume_checkpoint(
     Raises:
         DamagedCheckpointError: there are checkpoints but none verifies, or one is another run's.
     """
+    for unfinished in folder.glob(".checkpoint-*"):  # 400 MB that a killed process left
+        unfinished.unlink()
     damage: list[str] = []
     for path in _checkpoints(folder):
         try:

@@ -28,8 +28,9 @@ def pretrain(
 ) -> PretrainReport:
     """Train the 2D source network by the VOC recipe, or find it trained already.
 
-    The weights are named after a hash of everything they depend on, and lie beside a JSON report,
-    which is written last: a second call with the same configuration and pictures reuses both.
+    The weights are named after a hash of configuration (precision as it was asked for) and
+    pictures, and lie beside a JSON report, which is written last: a second call with the same
+    configuration and pictures reuses both, whatever device trained them.
     Best epoch by validation mean IoU (paper, "Its VOC recipe").
 
     Args:

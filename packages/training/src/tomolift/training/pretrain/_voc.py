@@ -53,9 +53,15 @@ class VocPictures:
 
     @property
     def identity(self) -> str:
-        """What was listed, for the name of a result."""
-        listed = "\n".join((self.training_labels, *self.training, "", *self.validation))
-        return f"voc-{hashlib.sha256(listed.encode()).hexdigest()[:12]}"
+        """Every listed file by name, size and time of change, for the name of a result."""
+        digest = hashlib.sha256()
+        for part in ("training", "validation"):
+            for name in self._names(part):
+                for path in self._paths(part, name):
+                    found = path.stat() if path.is_file() else None
+                    stamp = (found.st_size, found.st_mtime_ns) if found else None
+                    digest.update(f"{part} {path.relative_to(self.root)} {stamp}\n".encode())
+        return f"voc-{digest.hexdigest()[:12]}"
 
     def count(self, part: Part) -> int:
         """Return the number of pictures of a part."""
@@ -68,9 +74,7 @@ class VocPictures:
             ConfigError: a file is missing, unreadable, of another size or holds a wrong class.
         """
         name = self._names(part)[index]
-        labels = self.training_labels if part == "training" else "SegmentationClass"
-        image_path = self.root / "JPEGImages" / f"{name}.jpg"
-        label_path = self.root / labels / f"{name}.png"
+        image_path, label_path = self._paths(part, name)
         image = _decode(image_path, modes=("RGB", "L"), convert="RGB")
         label = _decode(label_path, modes=("P", "L"))
         if image.shape[:2] != label.shape:
@@ -88,6 +92,10 @@ class VocPictures:
 
     def _names(self, part: Part) -> tuple[str, ...]:
         return self.training if part == "training" else self.validation
+
+    def _paths(self, part: Part, name: str) -> tuple[Path, Path]:
+        labels = self.training_labels if part == "training" else "SegmentationClass"
+        return self.root / "JPEGImages" / f"{name}.jpg", self.root / labels / f"{name}.png"
 
 
 def open_voc(root: Path) -> VocPictures:
