@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .._arms import ARMS
 from .._result import RunResult
-from ._figure import colour, new_figure, plain, save_figure
+from ._figure import colour, new_figure, plain, save_figure, whole_epochs
 from ._table import Row
 
 
@@ -37,7 +37,7 @@ def draw_curves(results: Sequence[RunResult], rows: Sequence[Row], path: Path) -
     iou.set(title="evaluation", xlabel="epoch of the arm", ylabel="mean IoU (pooled)")
     iou.legend(fontsize=7, loc="lower right")
     for axes in (loss, iou):
-        axes.grid(alpha=0.3)
+        whole_epochs(axes)
     save_figure(figure, path)
 
 

@@ -6,7 +6,9 @@ import io
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from .._files import write_bytes
 
@@ -37,3 +39,9 @@ def colour(index: int) -> str:
 def plain(name: str) -> str:
     """A class name as matplotlib shows it, dollar signs and all: never as a formula."""
     return name.replace("$", r"\$")
+
+
+def whole_epochs(axes: Axes) -> None:
+    """Put an epoch axis's ticks on whole epochs, with a faint grid."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)

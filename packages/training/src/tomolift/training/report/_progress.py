@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ._figure import colour, new_figure, plain, save_figure
+from ._figure import colour, new_figure, plain, save_figure, whole_epochs
 
 History = Sequence[Mapping[str, Any]]
 
@@ -56,4 +56,4 @@ def _lines(
         axes.plot(epochs, values, ".-", color=colour(index), label=name)
     axes.set_title(title)
     axes.set_xlabel("epoch")
-    axes.grid(alpha=0.3)
+    whole_epochs(axes)
