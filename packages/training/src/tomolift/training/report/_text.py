@@ -20,15 +20,18 @@ def markdown_table(rows: Sequence[Row], class_names: Sequence[str]) -> str:
 
 
 def console_table(rows: Sequence[Row], class_names: Sequence[str]) -> Table:
-    """The same columns for a terminal, without Dice, which would not fit."""
-    table = Table(title="Table 1: the paper's figures beside ours")
-    shown = [i for i, name in enumerate(_header(class_names)) if not name.startswith("Dice")]
-    for index in shown:
+    """The same rows for a terminal of 80 columns: arms by their short names, no Dice."""
+    table = Table(title="Table 1: the paper's mean IoU beside ours (pooled)")
+    header = ["arm", "paper", "mean IoU", "per case"]
+    header += [*(f"IoU {name}" for name in class_names), "epochs", "s/epoch"]
+    for index, name in enumerate(header):
         justify: JustifyMethod = "left" if index == 0 else "right"
         # Class names come from a file: as Text they cannot be markup.
-        table.add_column(Text(_header(class_names)[index]), justify=justify)
+        table.add_column(Text(name), justify=justify, no_wrap=index == 0)
+    dice = range(4 + len(class_names), 3 + 2 * len(class_names))
     for row in rows:
-        table.add_row(*(_cells(row)[index] for index in shown))
+        cells = [cell for index, cell in enumerate(_cells(row)) if index not in dice]
+        table.add_row(row.arm, *cells[1:])
     return table
 
 
