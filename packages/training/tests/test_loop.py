@@ -14,7 +14,8 @@ from tomolift.training import ConfigError, DataConfig, NonFiniteLossError, Train
 from tomolift.training._baselines import all_background, mean_training_mask
 from tomolift.training._device import Compute, choose_compute
 from tomolift.training._evaluate import evaluate
-from tomolift.training._loop import Fit, train, train_epoch
+from tomolift.training._fit import Fit
+from tomolift.training._loop import train, train_epoch
 from tomolift.training._loss import loss_and_confusion
 
 COMPUTE = Compute(torch.device("cpu"), "fp32")
@@ -36,7 +37,9 @@ class Small(nn.Module):
         return self.head(self.body(x))
 
 
-def fit(cache: data.Cache, folder: Path, spatial_dims: int, epochs: int = 2) -> Fit:
+def fit(
+    cache: data.Cache, folder: Path, spatial_dims: int, epochs: int = 2, norm_batches: int = 0
+) -> Fit:
     return Fit(
         name="test",
         spatial_dims=spatial_dims,
@@ -47,21 +50,15 @@ def fit(cache: data.Cache, folder: Path, spatial_dims: int, epochs: int = 2) -> 
         evaluation_cases=cache.cases[3:],
         folder=folder,
         identity="test",
-    )
-
-
-def run(
-    network: nn.Module, what: Fit, cache: data.Cache, norm_batches: int = 0
-) -> tuple[list[dict[str, Any]], Any]:
-    return train(
-        network,
-        what,
         cache=cache,
-        data_config=DataConfig(depth=16),
-        config=TrainingConfig(learning_rate=1e-2, norm_batches=norm_batches),
+        data=DataConfig(depth=16),
+        training=TrainingConfig(learning_rate=1e-2, norm_batches=norm_batches),
         compute=COMPUTE,
-        on_epoch=lambda history: None,
     )
+
+
+def run(network: nn.Module, what: Fit) -> tuple[list[dict[str, Any]], Any]:
+    return train(network, what, on_epoch=lambda history: None)
 
 
 @pytest.mark.parametrize("zoom", [1.0, 2.0])
@@ -90,7 +87,7 @@ def test_the_loss_is_torchs_on_upsampled_logits_in_float64(
 def test_training_lowers_the_loss_and_records_every_epoch(
     cache: data.Cache, tmp_path: Path, spatial_dims: int
 ) -> None:
-    history, matrices = run(Small(spatial_dims), fit(cache, tmp_path, spatial_dims, 6), cache)
+    history, matrices = run(Small(spatial_dims), fit(cache, tmp_path, spatial_dims, 6))
     assert [record["epoch"] for record in history] == list(range(7))
     assert history[-1]["loss"] < 0.7 * history[1]["loss"]
     assert list(matrices) == list(cache.cases[3:])
@@ -101,7 +98,7 @@ def test_training_lowers_the_loss_and_records_every_epoch(
 def test_the_same_seed_gives_the_same_bits(cache: data.Cache, tmp_path: Path) -> None:
     networks = [Small(3), Small(3)]
     for index, network in enumerate(networks):
-        run(network, fit(cache, tmp_path / str(index), 3), cache)
+        run(network, fit(cache, tmp_path / str(index), 3))
     for first, second in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
         assert torch.equal(first, second)
 
@@ -114,23 +111,15 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_cases(
         network.head.weight.fill_(float("nan"))
     optimiser = torch.optim.Adam(network.parameters())
     with pytest.raises(NonFiniteLossError, match=r"test: loss is nan at epoch 1, step 1.*phantom_"):
-        train_epoch(
-            network,
-            optimiser,
-            fit(cache, tmp_path, 3),
-            epoch=0,
-            cache=cache,
-            data_config=DataConfig(depth=16),
-            compute=COMPUTE,
-        )
+        train_epoch(network, optimiser, fit(cache, tmp_path, 3), epoch=0)
 
 
 def test_measuring_the_norms_changes_evaluation_but_not_training(
     cache: data.Cache, tmp_path: Path
 ) -> None:
     running, measured = Small(3), Small(3)
-    plain, _ = run(running, fit(cache, tmp_path / "0", 3), cache)
-    history, _ = run(measured, fit(cache, tmp_path / "1", 3), cache, norm_batches=8)
+    plain, _ = run(running, fit(cache, tmp_path / "0", 3))
+    history, _ = run(measured, fit(cache, tmp_path / "1", 3, norm_batches=8))
     assert [record["loss"] for record in history] == [record["loss"] for record in plain]
     for first, second in zip(running.parameters(), measured.parameters(), strict=True):
         assert torch.equal(first, second)
@@ -141,8 +130,8 @@ def test_the_statistics_that_are_kept_are_those_that_were_evaluated(
     cache: data.Cache, tmp_path: Path
 ) -> None:
     network = Small(3)
-    what = fit(cache, tmp_path, 3)
-    _, matrices = run(network, what, cache, norm_batches=8)
+    what = fit(cache, tmp_path, 3, norm_batches=8)
+    _, matrices = run(network, what)
     again = evaluate(
         network,
         cache,
@@ -179,7 +168,7 @@ def test_weights_that_are_no_numbers_are_never_a_result(cache: data.Cache, tmp_p
     with torch.no_grad():
         network.head.bias.fill_(float("inf"))
     with pytest.raises(NonFiniteLossError, match=rf"{cache.cases[3]}: loss is .* in evaluation"):
-        run(network, fit(cache, tmp_path, 3), cache)
+        run(network, fit(cache, tmp_path, 3))
     assert not list(tmp_path.iterdir())
 
 

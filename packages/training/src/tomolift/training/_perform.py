@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ._files import locked, write_json, write_text
-from ._loop import Fit, train
+from ._fit import Fit
+from ._loop import train
 from ._network import build_network, network_from_source
 from ._result import RunResult, final_weights, read_result, write_result
 from ._run import Run
@@ -37,13 +38,7 @@ def perform(run: Run, *, on_epoch: OnEpoch) -> RunResult:
         write_json(run.folder / "run.json", _record(run))
         network = _starting_network(run, source)
         history, matrices = train(
-            network,
-            _fit(run),
-            cache=run.experiment.cache,
-            data_config=run.experiment.config.data,
-            config=run.experiment.config.training,
-            compute=run.experiment.compute,
-            on_epoch=lambda history: on_epoch(run, history),
+            network, _fit(run), on_epoch=lambda history: on_epoch(run, history)
         )
         result = write_result(run, network, history, matrices)
         # Finished: the checkpoints, 400 MB each for a 3D arm, have nothing left to resume.
@@ -65,7 +60,7 @@ def _record(run: Run) -> dict[str, Any]:
 
 
 def _fit(run: Run) -> Fit:
-    split = run.experiment.split
+    experiment, split = run.experiment, run.experiment.split
     return Fit(
         name=run.name,
         spatial_dims=run.arm.spatial_dims,
@@ -76,6 +71,10 @@ def _fit(run: Run) -> Fit:
         evaluation_cases=split.evaluation(run.fold),
         folder=run.folder,
         identity=run.identity,
+        cache=experiment.cache,
+        data=experiment.config.data,
+        training=experiment.config.training,
+        compute=experiment.compute,
     )
 
 
