@@ -41,7 +41,7 @@ def evaluate() -> Callable[..., Outcome]:
     ) -> Outcome:
         leaf = logits.detach().clone(memory_format=torch.preserve_format).requires_grad_()
         loss, confusion = op(leaf, labels, **options)
-        seed = torch.as_tensor(grad_output, dtype=loss.dtype).expand_as(loss)
+        seed = torch.as_tensor(grad_output, dtype=loss.dtype, device=loss.device).expand_as(loss)
         (gradient,) = torch.autograd.grad(loss, leaf, seed)
         return Outcome(loss.detach(), confusion, gradient)
 
