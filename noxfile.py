@@ -108,6 +108,12 @@ def cuda_compile(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["dev"])
+def sanitize(session: nox.Session) -> None:
+    """Run the C++ tests under ASan + UBSan and under TSan; each must find a planted bug."""
+    session.run(PYTHON, "tools/sanitize.py", *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
 def sdist(session: nox.Session) -> None:
     """Build sdist -> wheel of every package outside the checkout; use each wheel alone."""
     with tempfile.TemporaryDirectory(prefix="tomolift-sdist-") as folder:

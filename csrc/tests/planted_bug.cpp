@@ -1,0 +1,100 @@
+// One bug on request, so that `nox -s sanitize` can show that its silence elsewhere means
+// something.
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tomolift/thread_pool.h"
+#include "tomolift/voxel_cross_entropy.h"
+
+namespace {
+
+constexpr int kSize = 64;
+volatile int g_one = 1;  // unknown to the optimiser, which would act on a bug it can see
+volatile int g_seen = 0;
+
+void read_past_the_end() {
+  const std::vector<int> values(kSize, 1);
+  g_seen = values.data()[kSize - 1 + g_one];
+}
+
+void write_past_the_end() {
+  std::vector<int> values(kSize, 1);
+  values.data()[kSize - 1 + g_one] = 2;
+  g_seen = values[0];
+}
+
+// The op itself is given one logit fewer than its shape says: the kernels are watched too.
+void give_a_kernel_too_little() {
+  const int64_t classes = 2;
+  const tomolift::DenseShape shape{1, classes, kSize, classes * kSize, kSize, 1};
+  const std::vector<float> logits(classes * kSize - g_one, 0.0f);
+  const std::vector<uint8_t> labels(kSize, 0);
+  std::vector<char> memory(tomolift::voxel_cross_entropy_cpu_workspace(shape, 1) + 64);
+  char* aligned = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+  float loss = 0.0f;
+  double denominator = 0.0;
+  tomolift::LabelFault fault{};
+  tomolift::voxel_cross_entropy_cpu(shape,
+                                    {tomolift::LogitsType::kFloat32, tomolift::LabelType::kUInt8,
+                                     tomolift::Reduction::kMean, false, 0, 0.0},
+                                    {logits.data(), labels.data(), nullptr, nullptr, false, nullptr,
+                                     aligned, &loss, nullptr, nullptr, &denominator, &fault},
+                                    1);
+}
+
+void overflow_an_integer() { g_seen = std::numeric_limits<int>::max() + g_one; }
+
+void read_misaligned() {
+  const std::vector<int> values(kSize, 1);
+  const char* bytes = reinterpret_cast<const char*>(values.data()) + g_one;
+  g_seen = *reinterpret_cast<const int*>(bytes);
+}
+
+// Both tasks wait for each other without ordering their writes: the race is there in every run.
+void race_in_the_pool() {
+  struct Shared {
+    std::atomic<int> arrived{0};
+    int written = 0;
+  } shared;
+  tomolift::parallel_for(
+      2, 2,
+      [](void* context, int64_t, int worker) {
+        Shared& both = *static_cast<Shared*>(context);
+        both.arrived.fetch_add(1, std::memory_order_relaxed);
+        while (both.arrived.load(std::memory_order_relaxed) < 2) continue;
+        both.written = worker;
+      },
+      &shared);
+  g_seen = shared.written;
+}
+
+struct Bug {
+  const char* name;
+  void (*commit)();
+};
+
+constexpr Bug kBugs[] = {
+    {"heap_read", read_past_the_end},      {"heap_write", write_past_the_end},
+    {"op_read", give_a_kernel_too_little}, {"overflow", overflow_an_integer},
+    {"misaligned", read_misaligned},       {"race", race_in_the_pool},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (const Bug& bug : kBugs) {
+    if (argc == 2 && std::strcmp(argv[1], bug.name) == 0) {
+      bug.commit();
+      return 0;
+    }
+  }
+  std::string names;
+  for (const Bug& bug : kBugs) names += std::string(" ") + bug.name;
+  std::fprintf(stderr, "expected one argument, one of:%s\n", names.c_str());
+  return 2;
+}
