@@ -33,7 +33,7 @@ def pretrain_command(
 
     Args:
         voc_dir: Folder with JPEGImages, SegmentationClass and ImageSets/Segmentation.
-        procedural: Draw the pictures; needs no download and about three minutes on two cores.
+        procedural: Draw the pictures; needs no download and about two minutes on two cores.
         out: Folder of the weights and their report; a network found there is not trained again.
         epochs: Passes over the pictures (VOC 30, drawn 4).
         pictures: Training pictures per epoch (VOC all).

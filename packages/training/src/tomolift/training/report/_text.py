@@ -45,7 +45,7 @@ def remarks(rows: Sequence[Row], class_names: Sequence[str]) -> list[str]:
         f"paper's floor is 0.3325. Only the IoU of {foreground} says what was learned.",
         "Mean IoU (pooled) is the mean over all classes, background included, of the IoU of one "
         "confusion matrix summed over every voxel of the evaluation cases. Every figure is the "
-        "last epoch's; nothing was chosen on the evaluation cases.",
+        "last epoch's: no checkpoint is chosen by its evaluation.",
     ]
     for row in rows[2:]:
         if row.scores.collapsed:
