@@ -37,7 +37,7 @@ Tally take_tally(Arena& arena, int64_t classes) {
 void clear_tally(Tally& tally, int64_t classes) {
   for (int64_t i = 0; i < classes * classes; ++i) tally.confusion[i] = 0;
   for (int64_t c = 0; c < classes; ++c) tally.counts[c] = 0;
-  tally.fault = {0, 0};
+  tally.fault = {0, 0, 0};
 }
 
 void add_tallies(const Tally* tallies, int workers, int64_t classes, int64_t* confusion,
@@ -49,12 +49,13 @@ void add_tallies(const Tally* tallies, int workers, int64_t classes, int64_t* co
     }
   }
   if (fault == nullptr) return;
-  *fault = {0, 0};
+  *fault = {0, 0, 0};
   for (int worker = 0; worker < workers; ++worker) {
     const LabelFault& part = tallies[worker].fault;
     if (part.count == 0) continue;
     if (fault->count == 0 || part.first_position < fault->first_position) {
       fault->first_position = part.first_position;
+      fault->first_value = part.first_value;
     }
     fault->count += part.count;
   }

@@ -41,6 +41,7 @@ inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_
   while (rule.inside(labels[first]) || rule.ignored(labels[first])) ++first;
   if (fault.count == 0 || offset + first < fault.first_position) {
     fault.first_position = offset + first;
+    fault.first_value = int64_t(labels[first]);
   }
   fault.count += faults;
 }

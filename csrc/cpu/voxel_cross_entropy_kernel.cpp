@@ -142,7 +142,7 @@ void dense_count(void* context, int64_t tile, int worker) {
   const TileRange range = tile_range(job, tile);
   Tally& tally = job.tallies[worker];
   BlockScratch<float>& s = *static_cast<BlockScratch<float>*>(job.scratch[worker]);
-  LabelFault unused{0, 0};  // the pass over the logits reports faults
+  LabelFault unused{0, 0, 0};  // the pass over the logits reports faults
   for (int64_t v = range.begin; v < range.end; v += kBlock) {
     const int64_t n = range.end - v < kBlock ? range.end - v : kBlock;
     read_labels(job.buffers.labels, range.sample * job.shape.voxels + v, n, job.shape.classes,

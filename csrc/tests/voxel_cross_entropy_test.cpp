@@ -128,6 +128,7 @@ void labels_out_of_range_are_counted_and_named(Problem p) {
   const Result r = run(p, 2);
   CHECK(r.fault.count == 2);
   CHECK(r.fault.first_position == 5);
+  CHECK(r.fault.first_value == 200);
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ struct CrossEntropyOptions {
 // Labels outside [0, C) other than ignore_index; they take part in nothing.
 struct LabelFault {
   int64_t count;
-  int64_t first_position;  // flat index into labels, meaningful where count > 0
+  int64_t first_position;  // flat index into labels; like the value, meaningful where count > 0
+  int64_t first_value;
 };
 
 }  // namespace tomolift

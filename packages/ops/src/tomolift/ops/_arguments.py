@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 Reduction = Literal["none", "mean", "sum"]
-Memory = Literal["store", "recompute"]
-CheckLabels = Literal["raise", "ignore"]
+Memory = Literal["store", "recompute", "inplace"]
+CheckLabels = Literal["raise", "defer", "ignore"]
 
 LOGITS_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 LABEL_DTYPES = (torch.uint8, torch.int16, torch.int32, torch.int64)
@@ -24,12 +24,13 @@ class Options:
     ignore_index: int | None
     label_smoothing: float
     reduction: str
-    check_labels: str
+    check_labels: str | None
 
     def __post_init__(self) -> None:
         """Refuse what is no option."""
         one_of("reduction", self.reduction, ("none", "mean", "sum"))
-        one_of("check_labels", self.check_labels, ("raise", "ignore"))
+        if self.check_labels is not None:
+            one_of("check_labels", self.check_labels, ("raise", "defer", "ignore"))
         if not 0.0 <= self.label_smoothing <= 1.0:
             raise ValueError(
                 f"label_smoothing is {self.label_smoothing}, expected a number in [0, 1]"

@@ -34,7 +34,7 @@ def voxel_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
     memory: Memory = "store",
-    check_labels: CheckLabels = "raise",
+    check_labels: CheckLabels | None = None,
 ) -> tuple[Float[Tensor, "*loss"], Integer[Tensor, "truth prediction"]]:
     """Cross-entropy of every voxel, its gradient and the confusion matrix in one pass.
 
@@ -52,10 +52,14 @@ def voxel_cross_entropy(
         ignore_index: the label whose voxels take part in nothing.
         label_smoothing: in [0, 1], the share of the target spread over all classes.
         reduction: "mean", "sum", or "none" for a loss of the labels' shape.
-        memory: "store" keeps the gradient from the forward pass, "recompute" keeps the logits and
-            computes it in the backward pass. float16 and reduction="none" always recompute.
-        check_labels: "raise" looks for labels out of range (on CUDA that waits for the kernel),
-            "ignore" leaves them out of everything silently.
+        memory: "store" keeps the gradient from the forward pass; "recompute" keeps the logits and
+            computes it in the backward pass, as float16 and reduction="none" always do; "inplace"
+            writes it over the logits, whose contents are unspecified after the call (under the
+            compiler it is "store").
+        check_labels: "raise" looks for labels out of range at once (on CUDA that waits for the
+            kernel), "defer" leaves the report to a later call or to check_deferred_labels, "ignore"
+            leaves such labels out of everything silently. None is "raise" on the CPU and "defer"
+            on CUDA.
 
     Returns:
         The loss, float32 (float64 for float64 logits), and the int64 confusion matrix (C, C): rows
@@ -65,7 +69,7 @@ def voxel_cross_entropy(
         IndexError: a label is neither in [0, C) nor ignore_index.
         TypeError, ValueError: an argument's type, shape or value is not as above.
         RuntimeError: the logits are on CUDA and the CUDA part was not built; or a second derivative
-            is asked for.
+            is asked for, or a second backward pass where the first wrote over the logits.
 
     Example:
         >>> logits = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1).requires_grad_()
@@ -81,7 +85,7 @@ def voxel_cross_entropy(
             "equal spatial sizes (upsampled_cross_entropy takes low-resolution logits)"
         )
     check_weight(logits, weight)
-    one_of("memory", memory, ("store", "recompute"))
+    one_of("memory", memory, ("store", "recompute", "inplace"))
     options = Options(
         ignore_index=ignore_index,
         label_smoothing=label_smoothing,
@@ -91,7 +95,7 @@ def voxel_cross_entropy(
     differentiate = logits.requires_grad and torch.is_grad_enabled()
     store = (
         differentiate
-        and memory == "store"
+        and memory != "recompute"
         and reduction != "none"
         and logits.dtype != torch.float16
     )
@@ -101,11 +105,29 @@ def voxel_cross_entropy(
         )
         return loss, confusion
     if not differentiate:
-        result = _native.dense_forward(logits, labels, weight, options, gradient=False)
+        result = _native.dense_forward(logits, labels, weight, options, gradient=None)
         return result.loss, result.confusion
+    inplace = memory == "inplace"
+    if inplace:
+        _check_writable(logits)
     # an empty piece of the logits ties the stored gradient to their graph without keeping them
     anchor = logits[:0].clone() if store else logits
-    return _VoxelCrossEntropy.apply(logits, anchor, labels, weight, options, store)
+    return _VoxelCrossEntropy.apply(logits, anchor, labels, weight, options, store, inplace)
+
+
+def _check_writable(logits: Tensor) -> None:
+    """Raise where the gradient cannot take the place of the logits."""
+    base = logits if logits._base is None else logits._base
+    if base.is_leaf and base.requires_grad:
+        raise ValueError(
+            "logits is a leaf that requires a gradient (or a view of one), expected the output of "
+            "a network: memory='inplace' would write over it, use memory='store'"
+        )
+    if not _native.is_dense(logits):
+        raise ValueError(
+            f"logits has strides {logits.stride()}, expected contiguous or channels-last logits "
+            "for memory='inplace': make them contiguous, or use memory='store'"
+        )
 
 
 class _VoxelCrossEntropy(torch.autograd.Function):
@@ -120,10 +142,19 @@ class _VoxelCrossEntropy(torch.autograd.Function):
         weight: Tensor | None,
         options: Options,
         store: bool,
+        inplace: bool,
     ) -> tuple[Tensor, Tensor]:
-        result = _native.dense_forward(logits, labels, weight, options, gradient=store)
+        gradient = None
+        if store:
+            gradient = logits.detach() if inplace else _native.empty_gradient(logits)
+        result = _native.dense_forward(logits, labels, weight, options, gradient=gradient)
+        if gradient is not None and inplace:
+            # whoever has saved the logits for its own backward pass is told by autograd
+            torch.autograd.graph.increment_version(logits)
         ctx.options = options
         ctx.store = store
+        ctx.inplace = inplace
+        ctx.spent = False
         ctx.mark_non_differentiable(result.confusion)
         ctx.set_materialize_grads(False)
         if store:
@@ -136,7 +167,12 @@ class _VoxelCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> Any:
         grad_output = grad_outputs[0]
         if grad_output is None:
-            return None, None, None, None, None, None
+            return (None,) * 7
+        if ctx.spent:
+            raise RuntimeError(
+                "a first backward pass wrote the gradient over the logits, expected one pass alone "
+                "with memory='inplace': use memory='recompute' to run it again"
+            )
         if ctx.store:
             stored, anchor = ctx.saved_tensors
             with torch.no_grad():
@@ -144,11 +180,15 @@ class _VoxelCrossEntropy(torch.autograd.Function):
         else:
             logits, labels, weight, denominator = ctx.saved_tensors
             anchor = logits
+            ctx.spent = ctx.inplace
             with torch.no_grad():
-                gradient = _native.dense_backward(
-                    grad_output, logits, labels, weight, denominator, ctx.options
+                gradient = logits.detach() if ctx.inplace else _native.empty_gradient(logits)
+                _native.dense_backward(
+                    grad_output, logits, labels, weight, denominator, ctx.options, gradient=gradient
                 )
-        return once_only(gradient, anchor), None, None, None, None, None
+                if ctx.inplace:
+                    torch.autograd.graph.increment_version(logits)
+        return once_only(gradient, anchor), *([None] * 6)
 
 
 @torch.library.custom_op("tomolift::voxel_cross_entropy", mutates_args=())
@@ -159,7 +199,7 @@ def _forward_op(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: str,
-    check_labels: str,
+    check_labels: str | None,
     store: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     options = Options(
@@ -168,9 +208,10 @@ def _forward_op(
         reduction=reduction,
         check_labels=check_labels,
     )
-    result = _native.dense_forward(logits, labels, weight, options, gradient=store)
-    gradient = result.gradient if result.gradient is not None else logits.new_empty(0)
-    return result.loss, result.confusion, gradient, result.denominator
+    gradient = _native.empty_gradient(logits) if store else None
+    result = _native.dense_forward(logits, labels, weight, options, gradient=gradient)
+    kept = gradient if gradient is not None else logits.new_empty(0)
+    return result.loss, result.confusion, kept, result.denominator
 
 
 @_forward_op.register_fake
@@ -181,7 +222,7 @@ def _(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: str,
-    check_labels: str,
+    check_labels: str | None,
     store: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     classes = logits.shape[1]
@@ -211,7 +252,11 @@ def _backward_op(
         reduction=reduction,
         check_labels="ignore",
     )
-    return _native.dense_backward(grad_output, logits, labels, weight, denominator, options)
+    gradient = _native.empty_gradient(logits)
+    _native.dense_backward(
+        grad_output, logits, labels, weight, denominator, options, gradient=gradient
+    )
+    return gradient
 
 
 @_backward_op.register_fake

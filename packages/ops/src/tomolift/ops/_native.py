@@ -60,9 +60,17 @@ def empty_gradient(logits: Tensor) -> Tensor:
 
 
 def dense_forward(
-    logits: Tensor, labels: Tensor, weight: Tensor | None, options: Options, *, gradient: bool
+    logits: Tensor,
+    labels: Tensor,
+    weight: Tensor | None,
+    options: Options,
+    *,
+    gradient: Tensor | None,
 ) -> Forward:
-    """Loss, confusion matrix and on request the gradient of (N, C, ...) logits."""
+    """Loss and confusion matrix of (N, C, ...) logits, their gradient written into `gradient`.
+
+    That is what empty_gradient gives or, where these are dense, the logits themselves.
+    """
     _require_device(logits)
     labels = labels.contiguous()
     planes, shape = _dense_layout(logits)
@@ -71,14 +79,13 @@ def dense_forward(
     loss = logits.new_empty(loss_shape, dtype=loss_dtype(logits))
     confusion = logits.new_empty((classes, classes), dtype=torch.int64)
     denominator = logits.new_empty((1,), dtype=torch.float64)
-    fault = logits.new_empty((2,), dtype=torch.int64)
-    grad = empty_gradient(logits) if gradient else None
+    fault = logits.new_empty((3,), dtype=torch.int64)
     _run_dense(
-        planes, labels, _weight(weight), shape, options, None, None, loss, grad, confusion,
+        planes, labels, _weight(weight), shape, options, None, None, loss, gradient, confusion,
         denominator, fault,
     )  # fmt: skip
     report_faults(fault, labels, classes, options)
-    return Forward(loss=loss, confusion=confusion, gradient=grad, denominator=denominator)
+    return Forward(loss=loss, confusion=confusion, gradient=gradient, denominator=denominator)
 
 
 def dense_backward(
@@ -88,16 +95,21 @@ def dense_backward(
     weight: Tensor | None,
     denominator: Tensor,
     options: Options,
-) -> Tensor:
-    """Gradient with grad_output folded in before rounding to the logits' type."""
+    *,
+    gradient: Tensor,
+) -> None:
+    """Write the gradient, with grad_output folded in before rounding to the logits' type."""
     planes, shape = _dense_layout(logits)
-    grad = empty_gradient(logits)
     grad_output = grad_output.to(loss_dtype(logits)).contiguous()
     _run_dense(
         planes, labels.contiguous(), _weight(weight), shape, options, grad_output, denominator,
-        None, grad, None, None, None,
+        None, gradient, None, None, None,
     )  # fmt: skip
-    return grad
+
+
+def is_dense(logits: Tensor) -> bool:
+    """Tell whether the kernels read the logits as they lie, in one of the two layouts."""
+    return logits.is_contiguous(memory_format=_memory_format(logits))
 
 
 def _run_dense(
@@ -164,7 +176,7 @@ def upsampled_forward(
     loss = low_logits.new_empty(loss_shape, dtype=dtype)
     confusion = low_logits.new_empty((classes, classes), dtype=torch.int64)
     denominator = low_logits.new_empty((1,), dtype=torch.float64)
-    fault = low_logits.new_empty((2,), dtype=torch.int64)
+    fault = low_logits.new_empty((3,), dtype=torch.int64)
     grad = low_logits.new_empty(low_logits.shape, dtype=dtype) if gradient else None
     _run_upsampled(
         low_logits, labels, _weight(weight), grid, options, None, None, loss, grad, confusion,

@@ -37,7 +37,7 @@ def upsampled_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-    check_labels: CheckLabels = "raise",
+    check_labels: CheckLabels | None = None,
 ) -> tuple[Float[Tensor, "*loss"], Integer[Tensor, "truth prediction"]]:
     """Cross-entropy of linearly up-sampled logits, with its gradient and the confusion matrix.
 
@@ -57,7 +57,7 @@ def upsampled_cross_entropy(
         ignore_index: the label whose voxels take part in nothing.
         label_smoothing: in [0, 1].
         reduction: "mean", "sum" or "none".
-        check_labels: "raise" or "ignore".
+        check_labels: "raise", "defer", "ignore" or None.
 
     Returns:
         The loss, float32 (float64 for float64 logits), and the int64 confusion matrix (C, C): rows
@@ -157,7 +157,7 @@ def _forward_op(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: str,
-    check_labels: str,
+    check_labels: str | None,
     store: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     options = Options(
@@ -182,7 +182,7 @@ def _(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: str,
-    check_labels: str,
+    check_labels: str | None,
     store: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     classes = low_logits.shape[1]

@@ -23,8 +23,8 @@ def voxel_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Literal["none", "mean", "sum"] = "mean",
-    memory: Literal["store", "recompute"] = "store",
-    check_labels: Literal["raise", "ignore"] = "raise",
+    memory: Literal["store", "recompute", "inplace"] = "store",
+    check_labels: Literal["raise", "defer", "ignore"] | None = None,
 ) -> tuple[Float[Tensor, "*loss"], Integer[Tensor, "truth prediction"]]:
     """tomolift.ops.voxel_cross_entropy by F.cross_entropy, argmax and bincount.
 
@@ -36,7 +36,7 @@ def voxel_cross_entropy(
         label_smoothing: in [0, 1].
         reduction: "mean", "sum" or "none".
         memory: accepted for the signature's sake; autograd keeps what it keeps.
-        check_labels: "raise" or "ignore".
+        check_labels: "ignore", or anything else to look at once.
 
     Returns:
         The loss, at least float32, and the int64 confusion matrix (C, C).
@@ -54,7 +54,7 @@ def voxel_cross_entropy(
     inside = (labels >= 0) & (labels < classes)
     ignored = torch.zeros_like(inside) if ignore_index is None else labels == ignore_index
     wrong = ~inside & ~ignored
-    if check_labels == "raise" and bool(wrong.any()):
+    if check_labels != "ignore" and bool(wrong.any()):
         value = int(labels[wrong][0])
         raise IndexError(f"labels has {value}, expected 0 to {classes - 1} or {ignore_index=}")
     valid = inside & ~ignored
@@ -86,7 +86,7 @@ def upsampled_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Literal["none", "mean", "sum"] = "mean",
-    check_labels: Literal["raise", "ignore"] = "raise",
+    check_labels: Literal["raise", "defer", "ignore"] | None = None,
 ) -> tuple[Float[Tensor, "*loss"], Integer[Tensor, "truth prediction"]]:
     """tomolift.ops.upsampled_cross_entropy by upsample and voxel_cross_entropy.
 
@@ -99,7 +99,7 @@ def upsampled_cross_entropy(
         ignore_index: the label whose voxels take part in nothing.
         label_smoothing: in [0, 1].
         reduction: "mean", "sum" or "none".
-        check_labels: "raise" or "ignore".
+        check_labels: "ignore", or anything else to look at once.
 
     Returns:
         The loss, at least float32, and the int64 confusion matrix (C, C).
