@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "arena.h"
 #include "tomolift/types.h"
 #include "tomolift/voxel_functor.h"
 
@@ -38,24 +39,6 @@ struct Tally {
   int64_t* confusion;  // [C, C]
   int64_t* counts;     // [C]
   LabelFault fault;
-};
-
-// Hands out 64-byte aligned pieces of the workspace; with a null base it only measures.
-class Arena {
- public:
-  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
-
-  template <typename T>
-  T* take(int64_t count) {
-    T* piece = base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + used_);
-    used_ += (count * int64_t(sizeof(T)) + 63) / 64 * 64;
-    return piece;
-  }
-  int64_t used() const { return used_; }
-
- private:
-  char* base_;
-  int64_t used_ = 0;
 };
 
 TargetTable take_target_table(Arena& arena, int64_t classes);

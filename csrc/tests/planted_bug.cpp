@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../cpu/arena.h"
 #include "tomolift/thread_pool.h"
 #include "tomolift/voxel_cross_entropy.h"
 
@@ -47,6 +48,16 @@ void give_a_kernel_too_little() {
                                     1);
 }
 
+// Into what lies behind a piece of the workspace, which is the caller's memory all the same.
+void leave_a_piece_of_the_workspace() {
+  std::vector<int> memory(4096, 1);
+  tomolift::Arena arena(memory.data());
+  int* first = arena.take<int>(kSize);
+  arena.take<int>(kSize);
+  first[kSize - 1 + g_one] = 2;
+  g_seen = first[0];
+}
+
 void overflow_an_integer() { g_seen = std::numeric_limits<int>::max() + g_one; }
 
 void read_misaligned() {
@@ -79,9 +90,13 @@ struct Bug {
 };
 
 constexpr Bug kBugs[] = {
-    {"heap_read", read_past_the_end},      {"heap_write", write_past_the_end},
-    {"op_read", give_a_kernel_too_little}, {"overflow", overflow_an_integer},
-    {"misaligned", read_misaligned},       {"race", race_in_the_pool},
+    {"heap_read", read_past_the_end},
+    {"heap_write", write_past_the_end},
+    {"op_read", give_a_kernel_too_little},
+    {"piece_write", leave_a_piece_of_the_workspace},
+    {"overflow", overflow_an_integer},
+    {"misaligned", read_misaligned},
+    {"race", race_in_the_pool},
 };
 
 }  // namespace
