@@ -1,147 +1,131 @@
-// The dense op without Python: float32 on the vector path against the double functor per voxel.
+// The dense op without Python: every type, layout and option, with tails of every length, against
+// the functor in double.
 #include "tomolift/voxel_cross_entropy.h"
 
-#include <cmath>
-#include <cstring>
-#include <random>
-#include <vector>
+#include <algorithm>
 
-#include "check.h"
-#include "tomolift/voxel_functor.h"
+#include "dense_problem.h"
 
 namespace {
 
-using tomolift::CrossEntropyOptions;
-using tomolift::DenseBuffers;
-using tomolift::DenseShape;
+using tomolift::LogitsType;
 
-struct Problem {
-  DenseShape shape;
-  std::vector<float> logits;
-  std::vector<uint8_t> labels;
-  std::vector<double> weight;
-};
+constexpr LogitsType kTypes[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16,
+                                 LogitsType::kFloat64};
 
-struct Result {
-  float loss;
-  double denominator;
-  std::vector<float> gradient;
-  std::vector<int64_t> confusion;
-  tomolift::LabelFault fault;
-};
-
-Problem draw(int64_t batch, int64_t classes, int64_t voxels, bool channels_last) {
-  std::mt19937 generator(7);
-  std::normal_distribution<float> normal(0.0f, 3.0f);
-  Problem p;
-  p.shape = {batch,
-             classes,
-             voxels,
-             classes * voxels,
-             channels_last ? 1 : voxels,
-             channels_last ? classes : 1};
-  p.logits.resize(batch * classes * voxels);
-  p.labels.resize(batch * voxels);
-  for (float& z : p.logits) z = normal(generator);
-  for (uint8_t& y : p.labels) y = uint8_t(generator() % (classes + 1));  // `classes` is ignored
-  p.labels[0] = 0;  // at least one voxel is valid
-  for (int64_t c = 0; c < classes; ++c) p.weight.push_back(0.5 + 0.25 * double(c));
-  return p;
-}
-
-CrossEntropyOptions options_of(const Problem& p) {
-  return {tomolift::LogitsType::kFloat32,
-          tomolift::LabelType::kUInt8,
-          tomolift::Reduction::kMean,
-          true,
-          p.shape.classes,
-          0.1};
-}
-
-Result run(const Problem& p, int threads) {
-  Result r{};
-  r.gradient.assign(p.logits.size(), NAN);  // an element left unwritten shows
-  r.confusion.assign(p.shape.classes * p.shape.classes, -1);
-  std::vector<char> memory(tomolift::voxel_cross_entropy_cpu_workspace(p.shape, threads) + 64);
-  char* aligned = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
-  const DenseBuffers buffers{
-      p.logits.data(), p.labels.data(), p.weight.data(), nullptr,           false,
-      nullptr,         aligned,         &r.loss,         r.gradient.data(), r.confusion.data(),
-      &r.denominator,  &r.fault};
-  tomolift::voxel_cross_entropy_cpu(p.shape, options_of(p), buffers, threads);
-  return r;
-}
-
-void agrees_with_the_functor(const Problem& p) {
-  const Result r = run(p, 3);
-  const int64_t classes = p.shape.classes;
-  std::vector<double> hit(classes), smooth(classes);
-  double smooth_total = 0.0;
-  for (int64_t c = 0; c < classes; ++c) {
-    hit[c] = 0.9 * p.weight[c];
-    smooth[c] = 0.1 / double(classes) * p.weight[c];
-    smooth_total += smooth[c];
+// Half a unit in the last place of the type that a gradient is rounded to, on top of float32's own.
+double rounding(LogitsType type) {
+  switch (type) {
+    case LogitsType::kFloat32:
+      return 0.0;
+    case LogitsType::kBFloat16:
+      return 1.0 / 256;
+    case LogitsType::kFloat16:
+      return 1.0 / 2048;
+    case LogitsType::kFloat64:
+      break;
   }
-  const tomolift::TargetTerms<double> terms{hit.data(), smooth.data(), smooth_total, true};
-  double loss = 0.0, denominator = 0.0;
-  std::vector<int64_t> confusion(classes * classes, 0);
-  std::vector<double> gradient(p.logits.size());
-  for (int64_t i = 0; i < p.shape.batch * p.shape.voxels; ++i) {
-    const int64_t offset =
-        i / p.shape.voxels * p.shape.stride_batch + i % p.shape.voxels * p.shape.stride_voxel;
-    const int64_t truth = p.labels[i] < classes ? p.labels[i] : -1;
-    const auto load = [&](int64_t c) {
-      return double(p.logits[offset + c * p.shape.stride_class]);
-    };
-    const auto store = [&](int64_t c, double g) {
-      gradient[offset + c * p.shape.stride_class] = g;
-    };
-    const auto result =
-        tomolift::voxel_cross_entropy_at(classes, truth, terms, 1.0, true, load, store);
-    loss += result.loss;
-    if (truth < 0) continue;
-    denominator += p.weight[truth];
-    ++confusion[truth * classes + result.prediction];
+  return 0.0;
+}
+
+void agrees_with_the_functor(const DenseProblem& p, int threads) {
+  const DenseResult ours = run_dense(p, threads);
+  const DenseResult theirs = expected_dense(p);
+  const LogitsType type = p.options.logits_type;
+  const double noise = type == LogitsType::kFloat64 ? 1e-13 : 2e-6;
+  CHECK(ours.confusion == theirs.confusion);
+  CHECK(ours.fault.count == 0);
+  CHECK(std::abs(ours.denominator - theirs.denominator) <= 1e-12 * theirs.denominator);
+  CHECK(ours.loss.size() == theirs.loss.size());
+  for (size_t i = 0; i < ours.loss.size(); ++i) {
+    CHECK(std::abs(ours.loss[i] - theirs.loss[i]) <= noise * (1.0 + std::abs(theirs.loss[i])));
   }
-  CHECK(r.confusion == confusion);
-  CHECK(std::abs(r.denominator - denominator) < 1e-9 * denominator);
-  CHECK(std::abs(r.loss - loss / denominator) < 1e-6 * (1.0 + loss / denominator));
-  for (size_t i = 0; i < gradient.size(); ++i) {
-    CHECK(std::abs(r.gradient[i] - gradient[i] / denominator) < 2e-6 / denominator);
+  const double heaviest = *std::max_element(p.weight.begin(), p.weight.end());
+  const bool mean = p.options.reduction == tomolift::Reduction::kMean;
+  const double scale = 4.0 * heaviest / (mean ? theirs.denominator : 1.0);  // |grad_output| < 4
+  const double half = type == LogitsType::kFloat16 ? 0x1p-25 : 0.0;  // of its subnormal spacing
+  for (size_t i = 0; i < ours.gradient.size(); ++i) {
+    const double error = std::abs(ours.gradient[i] - theirs.gradient[i]);
+    CHECK(error <= noise * scale + rounding(type) * std::abs(theirs.gradient[i]) + half);
   }
 }
 
-void threads_do_not_change_a_bit(const Problem& p) {
-  const Result alone = run(p, 1);
-  for (int threads : {2, 3, 7}) {
-    const Result many = run(p, threads);
-    CHECK(std::memcmp(&many.loss, &alone.loss, sizeof(float)) == 0);
-    CHECK(std::memcmp(many.gradient.data(), alone.gradient.data(),
-                      alone.gradient.size() * sizeof(float)) == 0);
-    CHECK(many.confusion == alone.confusion);
+bool same_bits(const DenseResult& a, const DenseResult& b) {
+  const auto same = [](const std::vector<double>& x, const std::vector<double>& y) {
+    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) == 0;
+  };
+  return same(a.loss, b.loss) && same(a.gradient, b.gradient) && a.confusion == b.confusion &&
+         a.denominator == b.denominator;
+}
+
+void threads_and_place_do_not_change_a_bit(const DenseProblem& p) {
+  const DenseResult alone = run_dense(p, 1);
+  for (int threads : {2, 3, 7}) CHECK(same_bits(run_dense(p, threads), alone));
+  CHECK(same_bits(run_dense(p, 2, true), alone));
+  DenseProblem shifted = p;
+  shifted.shift = 1 - p.shift;
+  CHECK(same_bits(run_dense(shifted, 2), alone));
+}
+
+void ignored_voxels_have_a_zero_gradient(DenseProblem p) {
+  const DenseResult finite = run_dense(p, 2);
+  for (size_t i = 0; i < p.labels.size(); ++i) {
+    if (p.labels[i] < p.shape.classes) continue;
+    for (int64_t c = 0; c < p.shape.classes; ++c) {
+      p.logits[offset_of(p, i, c)] = c % 2 == 0 ? kNaN : INFINITY;
+    }
+  }
+  const DenseResult spoilt = run_dense(p, 2);
+  CHECK(same_bits(spoilt, finite));
+  for (size_t i = 0; i < p.labels.size(); ++i) {
+    if (p.labels[i] < p.shape.classes) continue;
+    for (int64_t c = 0; c < p.shape.classes; ++c) CHECK(spoilt.gradient[offset_of(p, i, c)] == 0.0);
   }
 }
 
-void labels_out_of_range_are_counted_and_named(Problem p) {
-  p.labels[5] = 200;
-  p.labels[p.labels.size() - 1] = 201;
-  const Result r = run(p, 2);
-  CHECK(r.fault.count == 2);
-  CHECK(r.fault.first_position == 5);
-  CHECK(r.fault.first_value == 200);
+void labels_out_of_range_are_counted_and_named(DenseProblem p) {
+  p.options.label_type = tomolift::LabelType::kInt64;
+  const int64_t wrong[] = {int64_t(1) << 32, -100, 256, INT64_MIN};
+  const int64_t last = p.labels.size() - 1;
+  for (const int64_t value : wrong) {
+    DenseProblem spoilt = p;
+    spoilt.labels[last] = value;
+    spoilt.labels[last / 2] = value;
+    DenseProblem ignored = p;
+    ignored.labels[last] = ignored.labels[last / 2] = p.shape.classes;
+    const DenseResult r = run_dense(spoilt, 3);
+    CHECK(r.fault.count == 2);
+    CHECK(r.fault.first_position == last / 2);
+    CHECK(r.fault.first_value == value);
+    CHECK(same_bits(r, run_dense(ignored, 1)));
+  }
 }
 
 }  // namespace
 
 int main() {
-  for (int64_t classes : {1, 2, 3, 4, 5, 9}) {
-    for (bool channels_last : {false, true}) {
-      for (int64_t voxels : {1, 17, 256, 20000}) {
-        agrees_with_the_functor(draw(2, classes, voxels, channels_last));
+  int turn = 0;
+  for (const LogitsType type : kTypes) {
+    for (int64_t classes : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17}) {
+      for (bool channels_last : {false, true}) {
+        for (int64_t voxels : {1, 7, 31, 64, 255, 257, 2051}) {
+          agrees_with_the_functor(draw_dense(type, 2, classes, voxels, channels_last, ++turn),
+                                  1 + turn % 3);
+        }
+        const DenseProblem p = draw_dense(type, 2, classes, 131, channels_last, ++turn);
+        ignored_voxels_have_a_zero_gradient(p);
+        labels_out_of_range_are_counted_and_named(p);
       }
     }
+    for (int reduction : {0, 1, 2}) {
+      for (bool channels_last : {false, true}) {
+        // several tiles a thread, the last of them a short one
+        const DenseProblem p = draw_dense(type, 2, 3, 20011, channels_last, 12 + reduction);
+        agrees_with_the_functor(p, 3);
+        threads_and_place_do_not_change_a_bit(p);
+      }
+    }
+    agrees_with_the_functor(draw_dense(type, 1, 3, 300007, false, 1), 2);
   }
-  threads_do_not_change_a_bit(draw(3, 3, 30000, false));
-  labels_out_of_range_are_counted_and_named(draw(2, 3, 9000, false));
   return 0;
 }
