@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -91,10 +92,22 @@ def imports(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def benchmark(session: nox.Session) -> None:
-    """Run the benchmarks; arguments after -- go to pytest."""
+    """Run the benchmarks, keep their figures, print the targets; arguments after -- go to pytest.
+
+    CUDA's run with `-- -m gpu`. `-- --sizes tiny` shows in a minute that everything runs.
+    """
     folders = sorted(str(path) for path in Path("packages").glob("*/benchmarks"))
-    options = ("-o", "python_files=bench_*.py", "--benchmark-group-by=group")
-    session.run(PYTHON, "-m", "pytest", *options, *folders, *session.posargs, external=True)
+    options = ("-o", "python_files=bench_*.py", "--benchmark-columns=median,iqr,rounds")
+    given = ["--", *session.posargs] if session.posargs else []
+    command = shlex.join(["nox", "-s", "benchmark", *given])
+    with tempfile.TemporaryDirectory(prefix="tomolift-benchmark-") as folder:
+        finished = Path(folder) / "benchmarks.json"
+        arguments = (*options, f"--benchmark-json={finished}", *folders, *session.posargs)
+        try:
+            session.run(PYTHON, "-m", "pytest", *arguments, external=True)
+        finally:  # what was measured before one failed is kept, too
+            compare = (PYTHON, "tools/compare_benchmarks.py", "--command", command)
+            session.run(*compare, "--keep", str(finished), external=True)
 
 
 @nox.session(venv_backend="none", requires=["dev"])

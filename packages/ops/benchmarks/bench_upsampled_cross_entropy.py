@@ -1,51 +1,71 @@
-"""The up-sampled ops against F.interpolate: (1, 3, 9, 32, 32) to (70, 256, 256), 2 threads.
-
-python -m pytest packages/ops/benchmarks/bench_upsampled_cross_entropy.py -s
-"""
+"""The up-sampled ops, float32 logits and uint8 labels, against F.interpolate and eager torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-from torch.nn import functional as F
+from measuring import steps
+from measuring.agreement import VOXELS_THAT_MAY_DIFFER
+from measuring.fresh_process import run_module
+from measuring.problem import Problem
+from measuring.race import Contender, race
+from measuring.result import memory, speed_up
+from measuring.sizes import Sizes
+from torch import Tensor
 
-from tomolift.ops import upsampled_argmax, upsampled_cross_entropy
+from tomolift.ops import upsampled_argmax
 
-LOW, SIZE = (1, 3, 9, 32, 32), (70, 256, 256)
-
-
-def problem() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    low = torch.randn(LOW, generator=generator, requires_grad=True)
-    return low, torch.randint(0, 3, (1, *SIZE), generator=generator, dtype=torch.uint8)
-
-
-def upsample(low: torch.Tensor) -> torch.Tensor:
-    return F.interpolate(low, SIZE, mode="trilinear", align_corners=True)
+Keep = Callable[..., None]
 
 
-def test_loss_and_gradient_against_interpolate_and_cross_entropy(
-    against: Callable[..., float],
-) -> None:
-    low, labels = problem()
-    indices = labels.long()
-    ratio = against(
-        lambda: torch.autograd.grad(upsampled_cross_entropy(low, labels)[0], low),
-        lambda: torch.autograd.grad(F.cross_entropy(upsample(low), indices), low),
-        low=LOW,
-        size=SIZE,
+def test_against_interpolate_and_cross_entropy(sizes: Sizes, keep: Keep) -> None:
+    low, full = sizes.upsampled
+    problem = Problem(low, label_shape=full)
+    times = race(against_eager(problem), rounds=sizes.rounds)
+    name = f"up-sampled to {'x'.join(map(str, full))}, times eager"
+    keep(times, group=problem.describe(), metrics={name: speed_up(times, "eager")})
+
+
+def test_at_the_widest_size_with_extra_memory(sizes: Sizes, threads: int, keep: Keep) -> None:
+    low, full = sizes.upsampled_wide
+    problem = Problem(low, label_shape=full)
+    times = race(against_eager(problem), rounds=sizes.rounds)
+    extra = {
+        case: run_module("extra_memory", case, sizes.name, str(threads))["extra_bytes"]
+        for case in ("upsampled", "upsampled-eager")
+    }
+    name = f"up-sampled to {'x'.join(map(str, full))}"
+    keep(
+        times,
+        group=problem.describe(),
+        metrics={
+            f"{name}, times eager": speed_up(times, "eager"),
+            f"{name}, extra memory": memory(extra["upsampled"]),
+        },
+        extra_bytes=extra,
     )
-    assert ratio > 1
 
 
-def test_predictions_against_interpolate_and_argmax(against: Callable[..., float]) -> None:
-    low = problem()[0].detach()
-    ratio = against(
-        lambda: upsampled_argmax(low, SIZE),
-        lambda: upsample(low).argmax(dim=1),
-        low=LOW,
-        size=SIZE,
-        what="predictions",
-    )
-    assert ratio > 1
+def test_predictions_against_interpolate_and_argmax(sizes: Sizes, keep: Keep) -> None:
+    low, full = sizes.upsampled
+    problem = Problem(low, label_shape=full)
+
+    def ours(values: Tensor) -> Tensor:
+        return upsampled_argmax(values, full)
+
+    def eager(values: Tensor) -> Tensor:
+        return steps.upsample(values, full).argmax(dim=1)
+
+    differing = (ours(problem.values) != eager(problem.values)).sum()
+    assert differing <= VOXELS_THAT_MAY_DIFFER * problem.labels.numel()
+    contenders = {
+        name: Contender(problem.inputs, step, computes=name)  # held against each other above
+        for name, step in (("ours", ours), ("eager", eager))
+    }
+    times = race(contenders, rounds=sizes.rounds)
+    name = f"up-sampled argmax to {'x'.join(map(str, full))}, times eager"
+    keep(times, group=problem.describe(), metrics={name: speed_up(times, "eager")})
+
+
+def against_eager(problem: Problem) -> dict[str, Contender]:
+    return {"ours": steps.upsampled_ours(problem), "eager": steps.upsampled_eager(problem)}

@@ -1,60 +1,134 @@
-"""The dense op against eager torch: logits (1, 3, 70, 128, 128), uint8 labels, 2 threads.
-
-python -m pytest packages/ops/benchmarks/bench_voxel_cross_entropy.py -s
-"""
+"""The dense op, float32 logits and uint8 labels, against eager and compiled torch and a copy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from measuring import steps
+from measuring.compiled import best_compiled
+from measuring.fresh_process import run_module
+from measuring.problem import Problem
+from measuring.race import Contender, race
+from measuring.result import bandwidth, cost, memory, speed_up
+from measuring.sizes import Sizes
 from torch.nn import functional as F
 
 from tomolift.ops import voxel_cross_entropy
 
-SHAPE = (1, 3, 70, 128, 128)
+Keep = Callable[..., None]
 
 
-def problem(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(SHAPE, generator=generator).to(dtype).requires_grad_()
-    labels = torch.randint(0, 3, (1, *SHAPE[2:]), generator=generator, dtype=torch.uint8)
-    return logits, labels
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("memory", ["store", "recompute"])
-def test_loss_and_gradient_against_cross_entropy(
-    against: Callable[..., float], dtype: torch.dtype, memory: Any
-) -> None:
-    logits, labels = problem(dtype)
-    indices = labels.long()
-    ratio = against(
-        lambda: torch.autograd.grad(voxel_cross_entropy(logits, labels, memory=memory)[0], logits),
-        lambda: torch.autograd.grad(F.cross_entropy(logits, indices), logits),
-        size=SHAPE,
-        dtype=str(dtype),
-        memory=memory,
+def test_in_place_against_copy_and_eager(sizes: Sizes, threads: int, keep: Keep) -> None:
+    problem = Problem(sizes.dense)
+    contenders = {
+        "ours": steps.ours(problem, memory="inplace"),
+        "copy": steps.copy(problem),
+        "eager": steps.eager(problem),
+        "eager with confusion": steps.eager_with_confusion(problem),
+    }
+    metrics = steps.torchmetrics_confusion(problem, rounds=sizes.slow_rounds)
+    if metrics is not None:
+        contenders["torchmetrics confusion"] = metrics
+    times = race(contenders, rounds=sizes.rounds)
+    extra = {
+        case: run_module("extra_memory", case, sizes.name, str(threads))["extra_bytes"]
+        for case in ("in-place", "eager", "eager-with-confusion")
+    }
+    ratios = {
+        "dense in place / copy_": cost(times, "copy"),
+        "dense in place, times eager": speed_up(times, "eager"),
+        "dense in place, times eager + confusion": speed_up(times, "eager with confusion"),
+        "dense in place, extra memory": memory(extra["in-place"]),
+    }
+    if metrics is not None:
+        ratios["dense in place, times torchmetrics' confusion alone"] = speed_up(
+            times, "torchmetrics confusion"
+        )
+    keep(
+        times,
+        group=problem.describe(),
+        metrics=ratios,
+        **bandwidth(times, moved=problem.bytes_of_step(), copied=2 * problem.values.nbytes),
+        extra_bytes=extra,
+        torchmetrics="not installed" if metrics is None else "raced",
     )
-    assert ratio > 1
 
 
-def test_loss_gradient_and_confusion_against_argmax_and_bincount(
-    against: Callable[..., float],
-) -> None:
-    logits, labels = problem(torch.float32)
-    indices = labels.long()
-
-    def eager() -> None:
-        torch.autograd.grad(F.cross_entropy(logits, indices), logits)
-        torch.bincount((indices * 3 + logits.detach().argmax(dim=1)).flatten(), minlength=9)
-
-    ratio = against(
-        lambda: torch.autograd.grad(voxel_cross_entropy(logits, labels)[0], logits),
-        eager,
-        size=SHAPE,
-        what="with confusion",
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own doings
+def test_in_place_against_the_best_compiled(sizes: Sizes, keep: Keep) -> None:
+    problem = Problem(sizes.dense)
+    fastest, tried = best_compiled(problem)
+    contenders = {"ours": steps.ours(problem, memory="inplace"), "compiled": fastest}
+    times = race(contenders, rounds=sizes.rounds)
+    keep(
+        times,
+        group=problem.describe(),
+        metrics={"dense in place, times compiled + confusion": speed_up(times, "compiled")},
+        formulations_us=tried,
     )
-    assert ratio > 1
+
+
+def test_memory_modes_against_eager(sizes: Sizes, threads: int, keep: Keep) -> None:
+    problem = Problem(sizes.dense)
+    contenders = {
+        "ours": steps.ours(problem),
+        "recompute": steps.ours(problem, memory="recompute"),
+        "eager": steps.eager(problem),
+    }
+    times = race(contenders, rounds=sizes.rounds)
+    extra = {
+        case: run_module("extra_memory", case, sizes.name, str(threads))["extra_bytes"]
+        for case in ("fresh-gradient", "recompute")
+    }
+    keep(
+        times,
+        group=problem.describe(),
+        metrics={
+            "dense, fresh gradient, times eager": speed_up(times, "eager"),
+            "dense, recomputed gradient, times eager": speed_up(times, "eager", of="recompute"),
+        },
+        extra_bytes=extra,
+    )
+
+
+def test_weight_and_smoothing_over_plain(sizes: Sizes, keep: Keep) -> None:
+    problem = Problem(sizes.dense)
+    options: dict[str, Any] = {"weight": torch.tensor([0.1, 1.0, 3.0]), "label_smoothing": 0.1}
+    contenders = {
+        "ours": steps.ours(problem, memory="inplace", **options),
+        "eager": steps.eager(problem, **options),
+        "plain": replace(steps.ours(problem, memory="inplace"), computes="the plain cross-entropy"),
+    }
+    times = race(contenders, rounds=sizes.rounds)
+    keep(
+        times,
+        group=problem.describe(),
+        metrics={
+            "dense in place, weight + smoothing / plain": cost(times, "plain"),
+            "dense in place, weight + smoothing, times eager": speed_up(times, "eager"),
+        },
+    )
+
+
+def test_forward_alone_against_eager(sizes: Sizes, keep: Keep) -> None:
+    problem = Problem(sizes.dense)
+    indices = problem.labels.long()
+    contenders = {
+        "ours": Contender(
+            problem.inputs, lambda logits: voxel_cross_entropy(logits, problem.labels)
+        ),
+        "copy": steps.copy(problem),
+        "eager": Contender(problem.inputs, lambda logits: (F.cross_entropy(logits, indices), None)),
+    }
+    times = race(contenders, rounds=sizes.rounds)
+    moved = problem.values.nbytes + problem.labels.nbytes
+    keep(
+        times,
+        group=problem.describe(),
+        metrics={"dense forward alone, times eager forward": speed_up(times, "eager")},
+        **bandwidth(times, moved=moved, copied=2 * problem.values.nbytes),
+    )

@@ -1,37 +1,85 @@
+"""Options, and the fixture that keeps a race's outcome in pytest-benchmark's JSON."""
+
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-ROUNDS = 15
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves test folders off the path
+
+from measuring.machine import describe_machine
+from measuring.result import Metric, summarise
+from measuring.sizes import SIZES, Sizes
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sizes",
+        choices=tuple(SIZES),
+        default="full",
+        help="tiny shows in seconds that everything runs; its figures mean nothing",
+    )
+    parser.addoption("--threads", type=int, default=2, help="torch's threads, 2 as in the targets")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "gpu" in config.getoption("markexpr"):
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="on CUDA only with -m gpu"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, object]
+) -> None:
+    options = {name: config.getoption(f"--{name}", default=None) for name in ("sizes", "threads")}
+    machine_info["tomolift"] = describe_machine() | options
+
+
+@pytest.fixture(scope="session")
+def sizes(request: pytest.FixtureRequest) -> Sizes:
+    return SIZES[request.config.getoption("--sizes", default="tiny")]
+
+
+@pytest.fixture(autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before, wanted = torch.get_num_threads(), request.config.getoption("--threads", default=2)
+    torch.set_num_threads(wanted)
+    yield wanted
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
-def against(benchmark: Any) -> Callable[..., float]:
-    """Times ours by pytest-benchmark and, interleaved, ours and the reference for their ratio.
+def keep(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Hands the seconds of "ours" to pytest-benchmark, and the ratios as its extra_info.
 
-    What is kept is the ratio of the medians (extra_info): it moves less than the times do.
+    pytest-benchmark times one function by itself, a race several in turns; so it is given a clock
+    that goes by what the race has measured.
     """
 
-    def run(ours: Callable[[], Any], reference: Callable[[], Any], **about: Any) -> float:
-        torch.set_num_threads(2)
-        times: dict[str, list[float]] = {"ours": [], "reference": []}
-        ours()
-        reference()
-        for _ in range(ROUNDS):
-            for name, call in (("ours", ours), ("reference", reference)):
-                start = time.perf_counter()
-                call()
-                times[name].append(time.perf_counter() - start)
-        ratio = statistics.median(times["reference"]) / statistics.median(times["ours"])
-        benchmark.extra_info.update(about, ratio=round(ratio, 2))
-        benchmark.pedantic(ours, rounds=5)
-        print(f"\n{about}: {ratio:.1f} times as fast as the reference")
-        return ratio
+    def record(
+        times: Mapping[str, Sequence[float]],
+        *,
+        group: str,
+        metrics: Mapping[str, Metric],
+        **about: Any,
+    ) -> None:
+        clock = itertools.accumulate(times["ours"], initial=0.0)
+        readings = itertools.chain.from_iterable(itertools.pairwise(clock))
+        request.node.add_marker(pytest.mark.benchmark(timer=lambda: next(readings), group=group))
+        benchmark = request.getfixturevalue("benchmark")
+        device = "cuda" if request.node.get_closest_marker("gpu") else "cpu"
+        benchmark.extra_info.update(
+            summarise(times), device=device, group=group, metrics=dict(metrics), **about
+        )
+        benchmark.pedantic(lambda: None, rounds=len(times["ours"]))
 
-    return run
+    return record

@@ -1,0 +1,49 @@
+"""Whether contenders computed the same: a race between different results tells nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+# Eager torch rounds a low-precision loss to its own dtype (8 bits in bfloat16, 11 in float16) and
+# sums float32 in an order of its own.
+LOSS_TOLERANCE = {torch.bfloat16: 2**-7, torch.float16: 2**-9, torch.float32: 1e-4}
+# Near ties of up-sampled logits fall either way.
+VOXELS_THAT_MAY_DIFFER = 1e-5
+
+
+def check_agreement(results: Mapping[str, Any]) -> None:
+    """Hold losses and confusion matrices against the first one's.
+
+    Args:
+        results: what every contender returned: (loss, confusion matrix), None where it has none,
+            or anything else for one that computes neither, such as a copy.
+
+    Raises:
+        ValueError: two differ; the message names them.
+    """
+    for place, (what, check) in enumerate((("loss", _same_loss), ("confusion", _same_confusion))):
+        found = {
+            name: result[place]
+            for name, result in results.items()
+            if isinstance(result, tuple) and result[place] is not None
+        }
+        first = next(iter(found), None)
+        for name in found:
+            if not check(found[str(first)], found[name]):
+                raise ValueError(
+                    f"{name} has {what} {found[name].tolist()}, expected {first}'s "
+                    f"{found[str(first)].tolist()}: they do not compute the same"
+                )
+
+
+def _same_loss(one: torch.Tensor, other: torch.Tensor) -> bool:
+    tolerance = max(LOSS_TOLERANCE.get(each.dtype, 0.0) for each in (one, other))
+    return torch.allclose(other.double(), one.double(), rtol=tolerance, atol=0)
+
+
+def _same_confusion(one: torch.Tensor, other: torch.Tensor) -> bool:
+    differing = (other.long() - one.long()).abs().sum()
+    return bool(differing <= 2 * VOXELS_THAT_MAY_DIFFER * one.sum())

@@ -1,0 +1,34 @@
+"""The dense op in place beside eager torch and a copy, under the TOMOLIFT_CPU_ISA of this process.
+
+python -m measuring.forced_isa SIZES THREADS prints the seconds of every round as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from measuring import steps
+from measuring.problem import Problem
+from measuring.race import race
+from measuring.sizes import SIZES
+from tomolift.ops import build_info
+
+
+def main(sizes_name: str, threads: str) -> None:
+    torch.set_num_threads(int(threads))
+    sizes = SIZES[sizes_name]
+    problem = Problem(sizes.dense)
+    contenders = {
+        "ours": steps.ours(problem, memory="inplace"),
+        "copy": steps.copy(problem),
+        "eager": steps.eager(problem),
+    }
+    times = race(contenders, rounds=sizes.rounds)
+    print(json.dumps({"isa": build_info()["cpu_isa"], "times": times}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What tools/compare_benchmarks.py is made of."""

@@ -1,0 +1,43 @@
+"""Rows of words as a table, for the terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark_history.runs import Run
+from benchmark_history.units import write
+
+TARGET_COLUMNS = ("metric", "must", "aim", "measured", "verdict")
+SHOWN_RUNS = 6
+
+
+def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; all but the first two-spaced."""
+    lines = [columns, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns but the first stand right."""
+    head = [columns, ("---", *["---:"] * (len(columns) - 1))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [*head, *rows])
+
+
+def history_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of one machine's last runs: a metric a row, a run a column."""
+    shown = runs[-SHOWN_RUNS:]
+    names = dict.fromkeys(name for run in reversed(shown) for name in run.metrics)
+    rows = [
+        [name, *("-" if name not in run.metrics else _cell(run, name) for run in shown)]
+        for name in names
+    ]
+    return ["metric", *(run.label for run in shown)], rows
+
+
+def _cell(run: Run, name: str) -> str:
+    metric = run.metrics[name]
+    return write(metric.value, metric.unit)
