@@ -28,7 +28,7 @@ def read_finished(path: Path, *, command: str, commit: str, uncommitted: bool) -
         HistoryError: the file is neither.
     """
     try:
-        # pytest-benchmark leaves an empty file where no benchmark ran
+        # where no benchmark ran, the file is empty
         document = json.loads(path.read_text("utf-8") or "null")
         if document is None:
             return Finished((), KEPT_SIZES)

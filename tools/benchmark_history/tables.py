@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark_history.runs import Run
+from benchmark_history.runs import Row, Run
 from benchmark_history.units import write
 
 TARGET_COLUMNS = ("metric", "must", "aim", "measured", "verdict")
@@ -21,9 +21,9 @@ def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns but the first stand right."""
-    head = [columns, ("---", *["---:"] * (len(columns) - 1))]
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], *, others: str = "---:") -> str:
+    """A table; all columns but the first stand right, or as others says."""
+    head = [columns, ("---", *[others] * (len(columns) - 1))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [*head, *rows])
 
 
@@ -36,6 +36,29 @@ def history_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
         for name in names
     ]
     return ["metric", *(run.label for run in shown)], rows
+
+
+def detail_table(run: Run) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of what one run's figures rest on: a benchmark a row."""
+    columns = ["benchmark", "size, dtype, layout", "medians in us (rounds)"]
+    return [*columns, "share of copy", "extra MiB"], [_details(row) for row in run.rows]
+
+
+def _details(row: Row) -> list[str]:
+    medians = [f"{name} {us:.0f} ({row.rounds[name]})" for name, us in row.medians_us.items()]
+    compiled = row.extra.get("formulations_us", {})
+    medians += [f"compiled `{name}` {us:.0f} (3)" for name, us in compiled.items()]
+    if row.extra.get("torchmetrics") == "not installed":
+        medians.append("torchmetrics not installed")
+    share = row.extra.get("share_of_copy_bandwidth")
+    memory = row.extra.get("extra_bytes", {})
+    return [
+        row.name.removeprefix("test_").replace("_", " "),
+        row.group,
+        ", ".join(medians),
+        "-" if share is None else f"{share:.0%}",
+        ", ".join(f"{name} {size / 2**20:.1f}" for name, size in memory.items()) or "-",
+    ]
 
 
 def _cell(run: Run, name: str) -> str:

@@ -31,8 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "gpu" in config.getoption("markexpr"):
         return
-    for item in items:
-        if item.get_closest_marker("gpu"):
+    folder = Path(__file__).parent
+    for item in items:  # those of other folders, too
+        if item.get_closest_marker("gpu") and item.path.is_relative_to(folder):
             item.add_marker(pytest.mark.skip(reason="on CUDA only with -m gpu"))
 
 
