@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from measuring.agreement import check_agreement
-from measuring.race import WARM_UP, Contender, Times, collector_paused, orders
+from measuring.race import WARM_UP, Contender, Times, check_contenders, collector_paused, orders
 
 # Written before every step: it empties the L2 cache (50 MB on an H100 or H200), and takes the
 # device about as long as the host needs to launch the step, whose kernels then follow closely.
@@ -20,7 +19,7 @@ def race_on_device(contenders: Mapping[str, Contender], *, rounds: int) -> Times
     Raises:
         ValueError: two contenders did not compute the same.
     """
-    check_agreement({name: one.step(one.prepare()) for name, one in contenders.items()})
+    check_contenders(contenders)
     flushed = torch.empty(FLUSHED_BYTES, dtype=torch.uint8, device="cuda")
     events: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]]
     events = {name: [] for name in contenders}

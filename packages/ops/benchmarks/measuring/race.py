@@ -12,6 +12,7 @@ from typing import Any
 
 from measuring.agreement import check_agreement
 
+ALIKE = "the cross-entropy"
 WARM_UP = 2
 Times = dict[str, list[float]]
 
@@ -23,7 +24,7 @@ class Contender:
     prepare: Callable[[], Any]
     step: Callable[[Any], Any]
     rounds: int | None = None  # where it is too slow for as many as the others
-    computes: str = "the cross-entropy"  # those that compute the same are held against each other
+    computes: str = ALIKE  # those that compute the same are held against each other
 
 
 def race(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
@@ -32,12 +33,7 @@ def race(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
     Raises:
         ValueError: two contenders did not compute the same.
     """
-    results = {name: one.step(one.prepare()) for name, one in contenders.items()}
-    for what in {one.computes for one in contenders.values()}:
-        check_agreement(
-            {name: results[name] for name, one in contenders.items() if one.computes == what}
-        )
-    del results
+    check_contenders(contenders)
     times: Times = {name: [] for name in contenders}
     with collector_paused():
         for turn, names in enumerate(orders(contenders, WARM_UP + rounds), start=-WARM_UP):
@@ -54,6 +50,15 @@ def race(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
                 if turn >= 0 or contender.rounds is not None:
                     times[name].append(stop - start)
     return times
+
+
+def check_contenders(contenders: Mapping[str, Contender]) -> None:
+    """Run each once; ValueError if two that should have not computed the same."""
+    results = {name: one.step(one.prepare()) for name, one in contenders.items()}
+    for what in {one.computes for one in contenders.values()}:
+        check_agreement(
+            {name: results[name] for name, one in contenders.items() if one.computes == what}
+        )
 
 
 def orders(names: Mapping[str, Any], rounds: int) -> Iterator[list[str]]:
