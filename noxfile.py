@@ -94,7 +94,7 @@ def imports(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """Run the benchmarks, keep their figures, print the targets; arguments after -- go to pytest.
 
-    CUDA's run with `-- -m gpu`. `-- --sizes tiny` shows in a minute that everything runs.
+    CUDA's run with `-- -m gpu`; `-- --sizes tiny` shows that everything runs, and keeps nothing.
     """
     folders = sorted(str(path) for path in Path("packages").glob("*/benchmarks"))
     options = (
@@ -111,7 +111,7 @@ def benchmark(session: nox.Session) -> None:
             session.run(PYTHON, "-m", "pytest", *arguments, external=True)
         finally:  # what was measured before one failed is kept, too
             compare = (PYTHON, "tools/compare_benchmarks.py", "--command", command)
-            session.run(*compare, "--keep", str(finished), external=True)
+            session.run(*compare, "--keep", str(finished), "--write-docs", external=True)
 
 
 @nox.session(venv_backend="none", requires=["dev"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -24,7 +25,8 @@ UNITS = {
 
 def goodness(value: float, than: float, unit: str) -> float:
     """How many times as good a value is as another one: above 1 is better."""
-    return value / than if UNITS[unit].more_is_better else than / value
+    better, worse = (value, than) if UNITS[unit].more_is_better else (than, value)
+    return better / worse if worse else math.inf  # no extra memory at all
 
 
 def write(value: float, unit: str) -> str:

@@ -23,12 +23,22 @@ from tomolift.ops import build_info
 Keep = Callable[..., None]
 BUFFERS = 3
 ROUNDS = 21
+FREE_BYTES = 8 * 2**30  # eager float32 makes several copies of its 440 MB, and buffers take turns
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
     pytest.mark.skipif(not build_info()["cuda"], reason="needs a build with the CUDA part"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def enough_memory() -> None:
+    free, _ = torch.cuda.mem_get_info()
+    if free < FREE_BYTES:
+        pytest.skip(
+            f"{free / 2**30:.1f} GiB are free on the device, {FREE_BYTES / 2**30:.0f} needed"
+        )
 
 
 def test_dense_against_copy_and_eager(sizes: Sizes, keep: Keep) -> None:
