@@ -86,15 +86,6 @@ def test_a_gradient_for_every_voxel_flows_back(evaluate: Any) -> None:
     torch.testing.assert_close(ours.gradient.double(), theirs.gradient, rtol=1e-5, atol=1e-5)
 
 
-def test_channels_last_logits_give_the_same_bits(evaluate: Any) -> None:
-    low, labels = problem((2, 5, 4), (9, 33, 29))
-    last = low.contiguous(memory_format=torch.channels_last_3d)
-    planes = evaluate(upsampled_cross_entropy, low, labels)
-    other = evaluate(upsampled_cross_entropy, last, labels)
-    assert torch.equal(planes.loss, other.loss)
-    assert torch.equal(planes.gradient, other.gradient)
-
-
 @pytest.mark.parametrize("sampling", SAMPLINGS_3D)
 def test_the_gradient_is_the_adjoint_of_the_interpolation(sampling: Any) -> None:
     # With one-sided targets the voxels' gradients g are known, so <U x, g> = <x, U^T g> can be
@@ -135,3 +126,17 @@ def test_stride_reads_sample_i_at_position_i_times_stride() -> None:
     low = torch.randn(1, 5, 3, 4, 4)
     high = upsampled_argmax(low, (17, 25, 25), stride=(8, 8, 8))
     assert torch.equal(high[:, ::8, ::8, ::8], low.argmax(dim=1).to(torch.uint8))
+
+
+@pytest.mark.parametrize("steps", [(1, 1, 1), (2, 8, 3)])
+def test_a_stride_is_aligned_corners_where_the_last_samples_coincide(
+    evaluate: Any, steps: tuple[int, ...]
+) -> None:
+    low_size = (3, 5, 6)
+    size = tuple((n - 1) * step + 1 for n, step in zip(low_size, steps, strict=True))
+    low, labels = problem(low_size, size)
+    strided = evaluate(upsampled_cross_entropy, low, labels, stride=steps)
+    aligned = evaluate(upsampled_cross_entropy, low, labels, align_corners=True)
+    torch.testing.assert_close(strided.loss, aligned.loss, rtol=1e-6, atol=0)
+    torch.testing.assert_close(strided.gradient, aligned.gradient, rtol=1e-5, atol=1e-8)
+    assert torch.equal(upsampled_argmax(low, size, stride=steps), upsampled_argmax(low, size))
