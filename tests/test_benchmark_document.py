@@ -42,7 +42,7 @@ def test_a_narrower_processor_is_shown_without_a_verdict(tool: SimpleNamespace) 
     run = tool.history.read_history(CANNED / "benchmarks")[-1]
     narrower = replace(run, machine=replace(run.machine, isa="avx2"))
     standing = tool.targets.judge(tool.targets.read_targets(CANNED / "targets.toml"), [narrower])[1]
-    assert standing.cells[-2:] == ("14.0 x on avx2", "not run")
+    assert standing.cells[-2:] == ("14.0 x on Fast CPU, avx2, 2 threads", "not run")
 
 
 def test_the_repositorys_document_is_what_its_kept_runs_give(

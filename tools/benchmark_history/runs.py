@@ -46,8 +46,9 @@ class Machine:
 
     def describe(self) -> str:
         """Device, instruction set and threads in a line."""
-        threads = "" if self.threads is None else f", {self.threads} threads"
-        return f"{self.device}, {self.isa}{threads}"
+        if self.threads is None:
+            return f"{self.device}, {self.isa}"
+        return f"{self.device}, {self.isa}, {self.threads} thread{'s' * (self.threads != 1)}"
 
 
 @dataclass(frozen=True, kw_only=True)

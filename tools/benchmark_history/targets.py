@@ -14,7 +14,7 @@ from benchmark_history.units import UNITS, goodness, write, write_bound
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """on names the instruction set or GPU that the figures are meant for; "" is any."""
+    """on is part of the description of the machines that it is for; "" is all."""
 
     title: str
     metric: str
@@ -72,8 +72,9 @@ def _standing(target: Target, runs: Sequence[Run]) -> Standing:
         if metric.unit != target.unit:
             raise HistoryError(f"{target.metric}: measured in {metric.unit}, not {target.unit}")
         measured = write(metric.value, metric.unit)
-        if target.on not in f"{run.machine.device} {run.machine.isa}":
-            return Standing(target, None, f"{measured} on {run.machine.isa}", "not run")
+        machine = run.machine.describe()
+        if target.on not in machine:
+            return Standing(target, None, f"{measured} on {machine}", "not run")
         return Standing(target, metric.value, measured, _verdict(metric.value, target))
     return Standing(target, None, "-", "not run")
 
