@@ -41,7 +41,8 @@ struct Thread {
 };
 
 struct Block {
-  std::deque<Thread> threads;  // a deque because fibers do not move
+  int64_t size = 0;
+  std::deque<Thread> threads;  // of the largest block so far, as stacks are dear; they do not move
   Meeting barrier;
   std::vector<Meeting> of_lanes;  // 32 for each warp, by the lowest lane of the mask
 };
@@ -83,7 +84,8 @@ void resume(Thread& thread) {
   std::fprintf(stderr, "emulated CUDA: block (%u, %u, %u) is deadlocked:\n", blockIdx.x, blockIdx.y,
                blockIdx.z);
   std::map<std::string, std::pair<int64_t, int>> groups;  // their first thread, and how many
-  for (const Thread& thread : block.threads) {
+  for (int64_t i = 0; i < block.size; ++i) {
+    const Thread& thread = block.threads[i];
     std::string what = "returned";
     if (!thread.done)
       what = std::string("wait at ") + thread.place.file + ":" + std::to_string(thread.place.line);
@@ -100,7 +102,8 @@ void resume(Thread& thread) {
 void run_block(dim3 size, int64_t dynamic_shared_bytes) {
   set_dynamic_shared_memory(dynamic_shared_memory, dynamic_shared_bytes, kDynamicSharedMemoryBytes);
   const int64_t threads = int64_t(size.x) * size.y * size.z;
-  if (int64_t(block.threads.size()) != threads) block.threads = std::deque<Thread>(threads);
+  while (int64_t(block.threads.size()) < threads) block.threads.emplace_back();
+  block.size = threads;
   block.barrier = {};
   block.of_lanes.assign((threads + 31) / 32 * 32, Meeting{});
   for (int64_t i = 0; i < threads; ++i) {
@@ -171,11 +174,9 @@ int lane_of_thread() { return int(rank_of(*running) % 32); }
 
 int warp_of_thread() { return int(rank_of(*running) / 32); }
 
-int threads_of_warp() {
-  return int(std::min<int64_t>(32, int64_t(block.threads.size()) - 32 * warp_of_thread()));
-}
+int threads_of_warp() { return int(std::min<int64_t>(32, block.size - 32 * warp_of_thread())); }
 
-void wait_for_block(Place place) { meet(block.barrier, int(block.threads.size()), place); }
+void wait_for_block(Place place) { meet(block.barrier, int(block.size), place); }
 
 const Brought& wait_for_lanes(unsigned int mask, const void* bring, int bytes, Place place) {
   const int lane = lane_of_thread();
