@@ -41,4 +41,13 @@ int64_t upsampled_cross_entropy_cpu_workspace(const UpsampledShape& shape,
 void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropyOptions& options,
                                  const UpsampledBuffers& buffers, int threads);
 
+// The CUDA part: every pointer is device memory. Nothing is allocated and nothing waits; the work
+// is enqueued on `stream` (a cudaStream_t). Returns a cudaError_t: invalid value for float64, and
+// for outputs of more than about 2^36 voxels.
+int64_t upsampled_cross_entropy_cuda_workspace(const UpsampledShape& shape,
+                                               const CrossEntropyOptions& options,
+                                               bool want_gradient);
+int upsampled_cross_entropy_cuda(const UpsampledShape& shape, const CrossEntropyOptions& options,
+                                 const UpsampledBuffers& buffers, void* stream);
+
 }  // namespace tomolift

@@ -1,0 +1,144 @@
+// What follows the pass over the voxels: its sums in a fixed order, then the gradient.
+#include "block_sum.cuh"
+#include "label_vectors.cuh"
+#include "upsampled_cross_entropy_job.cuh"
+
+namespace tomolift {
+namespace {
+
+// One block waits for memory, and for nine loads a thread hardly longer than for one.
+constexpr int kThreads = 256;
+constexpr int kGatherThreads = 128;
+
+// One thread's share of the valid voxels' weights, from the rows of the confusion matrix.
+__device__ inline double weigh_classes(const BrickJob& job) {
+  const int64_t classes = job.shape.classes;
+  double total = 0.0;
+  for (int64_t c = threadIdx.x; c < classes; c += kThreads) {
+    int64_t count = 0;
+    for (int64_t p = 0; p < classes; ++p) count += job.confusion[c * classes + p];
+    // a class that does not occur takes no part, whatever its weight
+    if (count > 0) {
+      total += double(count) * (job.buffers.weight == nullptr ? 1.0 : job.buffers.weight[c]);
+    }
+  }
+  return total;
+}
+
+__device__ inline int64_t label_at(const BrickJob& job, int64_t position) {
+  int64_t label = 0;
+  with_label_type(job.options.label_type, [&](auto type) {
+    label = int64_t(static_cast<decltype(type)>(job.buffers.labels)[position]);
+  });
+  return label;
+}
+
+__device__ inline void settle_fault(const BrickJob& job, LabelFault& fault) {
+  if (fault.count == 0) {
+    fault.first_position = 0;
+  } else {
+    fault.first_value = label_at(job, fault.first_position);
+  }
+}
+
+// One block: denominator, loss, and the report of labels out of range.
+__global__ void __launch_bounds__(kThreads) settle(const __grid_constant__ BrickJob job) {
+  // 1 load
+  double partial = 0.0;
+  const int64_t blocks = (job.bricks + kBrickWarps - 1) / kBrickWarps;
+#pragma unroll 8
+  for (int64_t i = threadIdx.x; i < blocks; i += kThreads) partial += job.loss_partials[i];
+  const double weight = job.confusion != nullptr ? weigh_classes(job) : 0.0;
+  // 2 reduce
+  const double loss = sum_block<kThreads>(partial);
+  __syncthreads();  // sum_block is for one sum at a time
+  const double counted = sum_block<kThreads>(weight);
+  // 3 store
+  if (threadIdx.x != 0) return;
+  double denominator = 1.0;
+  if (job.buffers.known_denominator != nullptr) denominator = *job.buffers.known_denominator;
+  if (job.confusion != nullptr) denominator = counted;
+  const bool mean = job.options.reduction == Reduction::kMean;
+  job.totals->denominator = denominator;
+  // by zero each voxel was divided for itself, or nothing is valid and every sum is zero
+  job.totals->gradient_scale = mean && denominator != 0.0 ? 1.0 / denominator : 1.0;
+  if (job.buffers.denominator != nullptr) *job.buffers.denominator = denominator;
+  if (job.buffers.fault != nullptr) settle_fault(job, *job.buffers.fault);
+  if (job.buffers.loss == nullptr || job.options.reduction == Reduction::kNone) return;
+  *static_cast<float*>(job.buffers.loss) = float(mean ? loss / denominator : loss);
+}
+
+struct LowVoxel {
+  int64_t sample;
+  int64_t c;
+  int64_t index[3];
+};
+
+// The sum of what all bricks around a low-resolution voxel have for it, in the order of the bricks.
+__device__ inline double gather_voxel(const BrickJob& job, const LowVoxel& voxel) {
+  const CudaAxis& axis = job.axes[2];
+  const int64_t column = voxel.index[2];
+  // the output columns that have this one as a neighbour, and the tiles that they lie in
+  const int begin = axis.first[column > 0 ? column - 1 : 0];
+  const int end = axis.first[column + 1];
+  double sum = 0.0;
+  if (begin == end) return sum;
+  for (int corner = 0; corner < 4; ++corner) {
+    const int64_t cell_depth = voxel.index[0] - corner / 2;
+    const int64_t cell_height = voxel.index[1] - corner % 2;
+    if (cell_depth < 0 || cell_height < 0) continue;
+    for (int64_t piece = 0; piece < job.pieces[0] * job.pieces[1]; ++piece) {
+      const int64_t depth = (voxel.sample * job.shape.low_size[0] + cell_depth) * job.pieces[0] +
+                            piece / job.pieces[1];
+      const int64_t height =
+          (depth * job.shape.low_size[1] + cell_height) * job.pieces[1] + piece % job.pieces[1];
+      for (int tile = begin / kLanes; tile <= (end - 1) / kLanes; ++tile) {
+        const int64_t brick = height * job.tiles + tile;
+        const int64_t slot = column - axis.lower[tile * kLanes];
+        sum += double(
+            job.gradient_partials[((brick * job.shape.classes + voxel.c) * 4 + corner) * job.span +
+                                  slot]);
+      }
+    }
+  }
+  return sum;
+}
+
+__global__ void __launch_bounds__(kGatherThreads)
+    gather(const __grid_constant__ BrickJob job, int64_t count) {
+  const int64_t index = int64_t(blockIdx.x) * kGatherThreads + threadIdx.x;
+  if (index >= count) return;
+  // 1 load
+  LowVoxel voxel;
+  int64_t rest = index;
+  for (int axis = 2; axis >= 0; --axis) {
+    voxel.index[axis] = rest % job.shape.low_size[axis];
+    rest /= job.shape.low_size[axis];
+  }
+  voxel.c = rest % job.shape.classes;
+  voxel.sample = rest / job.shape.classes;
+  double scale = job.totals->gradient_scale;
+  if (job.buffers.grad_output != nullptr && !job.buffers.grad_output_per_voxel) {
+    scale *= double(*static_cast<const float*>(job.buffers.grad_output));
+  }
+  // 2 compute
+  const double sum = job.bricks > 0 ? gather_voxel(job, voxel) : 0.0;
+  // 3 store; where nothing took part, not even an infinite grad_output brings a NaN
+  static_cast<float*>(job.buffers.gradient)[index] = sum == 0.0 ? 0.0f : float(sum * scale);
+}
+
+}  // namespace
+
+cudaError_t enqueue_brick_settling(const BrickJob& job, cudaStream_t stream) {
+  return enqueue(settle, 1, kThreads, stream, job);
+}
+
+cudaError_t enqueue_brick_gathering(const BrickJob& job, cudaStream_t stream) {
+  const int64_t* size = job.shape.low_size;
+  const int64_t count = job.shape.batch * job.shape.classes * size[0] * size[1] * size[2];
+  if (count == 0) return cudaSuccess;
+  const int64_t blocks = (count + kGatherThreads - 1) / kGatherThreads;
+  return enqueue(gather, blocks, kGatherThreads, stream, job, count);
+}
+
+}  // namespace tomolift
