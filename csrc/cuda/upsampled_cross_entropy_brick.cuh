@@ -30,6 +30,7 @@ __device__ inline Brick find_brick(const BrickJob& job, unsigned int index) {
   Brick brick;
   unsigned int rest = index / (unsigned int)(job.tiles);
   brick.first_column = int(index - rest * (unsigned int)(job.tiles)) * kLanes;
+#pragma unroll
   for (int axis = 1; axis >= 0; --axis) {
     const unsigned int pieces = (unsigned int)(job.pieces[axis]);
     const unsigned int cells = (unsigned int)(job.shape.low_size[axis]);
@@ -102,7 +103,7 @@ class CornerRows {
  private:
   const float* row_[4];
   int64_t plane_;
-  const Column& column_;
+  const Column column_;
 };
 
 // The classes of `rows` voxels, at `position` and below it in the column; below zero where one

@@ -15,21 +15,29 @@ constexpr int kRows = 8;
 // counts go to global memory one by one.
 constexpr int kSharedClasses = 32;
 
-struct RowState {
-  float maximum;
-  float sum;          // of exp(logit - maximum)
-  float truth_logit;  // read where the voxel is valid
-  int prediction;
+// A lane's voxels on these rows of one slice.
+struct Rows {
+  float weight[kRows];  // of the low-resolution row above
+  int truth[kRows];
+  float maximum[kRows];
+  float sum[kRows];          // of exp(logit - maximum)
+  float truth_logit[kRows];  // read where the voxel is valid
+  int prediction[kRows];
+  float loss[kRows];
+  float scale[kRows];            // of the gradient, and with
+  float per_exponential[kRows];  // what an exponential adds to it
 };
 
-__device__ inline void take_logit(RowState& s, float z, int c, int truth) {
+__device__ inline void take_logit(Rows& rows, int r, float z, int c) {
+  const float maximum = rows.maximum[r];
   // equal logits by themselves: the difference of two infinities is NaN
-  const float ratio = z == s.maximum ? 1.0f : exp_nonpositive(-fabsf(z - s.maximum));
-  const bool wins = beats(z, s.maximum);
-  s.sum = z > s.maximum ? fmaf(s.sum, ratio, 1.0f) : s.sum + ratio;
-  s.maximum = wins ? z : s.maximum;
-  s.prediction = wins ? c : s.prediction;
-  s.truth_logit = truth == c ? z : s.truth_logit;
+  const float ratio = z == maximum ? 1.0f : exp_nonpositive(-fabsf(z - maximum));
+  const bool wins = c == 0 || beats(z, maximum);
+  const float sum = z > maximum ? fmaf(rows.sum[r], ratio, 1.0f) : rows.sum[r] + ratio;
+  rows.sum[r] = c == 0 ? 1.0f : sum;
+  rows.maximum[r] = wins ? z : maximum;
+  rows.prediction[r] = wins ? c : rows.prediction[r];
+  rows.truth_logit[r] = rows.truth[r] == c ? z : rows.truth_logit[r];
 }
 
 // One lane's walk down its column.
@@ -68,89 +76,82 @@ class ClassWalk {
     const int64_t position =
         ((brick_.sample * job_.shape.size[0] + slice) * job_.shape.size[1] + first_row) * width +
         column_.x;
-    const int rows = min(kRows, brick_.end[1] - first_row);
+    const int count = min(kRows, brick_.end[1] - first_row);
     const float above = job_.axes[0].weight[slice];
-    float weights[kRows];
-    int truth[kRows];
-    RowState state[kRows];
+    Rows rows;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      weights[r] = job_.axes[1].weight[min(first_row + r, brick_.end[1] - 1)];
+      rows.weight[r] = job_.axes[1].weight[first_row + min(r, count - 1)];
     }
-    read_truth(job_, column_, position, rows, truth);
+    read_truth(job_, column_, position, count, rows.truth);
     // 2 compute
-    find_denominators(above, weights, truth, state);
-    float loss = 0.0f;
-    const bool smoothed = job_.options.label_smoothing > 0.0;
-    float losses[kRows];
+    find_denominators(rows, above);
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      losses[r] = 0.0f;
-      if (truth[r] < 0) continue;
-      const float hit = job_.hit[truth[r]];
-      const float total = hit + float(job_.totals->smooth_total);
-      losses[r] = total * logf(state[r].sum) - hit * (state[r].truth_logit - state[r].maximum);
-      if (job_.confusion != nullptr) count_pair(truth[r], state[r].prediction);
-      // from here on what a class's exponential is multiplied with
-      const float scale = voxel_scale(job_, position + r * width);
-      state[r].sum = scale * total / state[r].sum;
-      state[r].truth_logit = scale;
+    for (int r = 0; r < kRows; ++r) weigh_voxel(rows, r, position + r * width);
+    const bool smoothed = job_.options.label_smoothing > 0.0;
+    if (out_ != nullptr || smoothed) {
+      for (int c = 0; c < job_.shape.classes; ++c) spread_class(rows, c, above, smoothed, add);
     }
     // 3 store
-    if (out_ != nullptr || smoothed) {
-      for (int c = 0; c < job_.shape.classes; ++c) {
-        spread_class(c, above, weights, truth, state, smoothed, losses, add);
-      }
-    }
+    float loss = 0.0f;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      if (r < rows && column_.inside) store_loss(job_, position + r * width, losses[r]);
-      loss += losses[r];
+      if (r < count && column_.inside) store_loss(job_, position + r * width, rows.loss[r]);
+      loss += rows.loss[r];
     }
     return loss;
   }
 
-  __device__ void find_denominators(float above, const float (&weights)[kRows],
-                                    const int (&truth)[kRows], RowState (&state)[kRows]) {
+  __device__ void find_denominators(Rows& rows, float above) {
     for (int c = 0; c < job_.shape.classes; ++c) {
       const float lower = corners_.on_row(0, c, brick_.flat, above);
       const float upper = corners_.on_row(1, c, brick_.flat, above);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const float z = interpolate(lower, upper, weights[r]);
-        if (c == 0) {
-          state[r] = {z, 1.0f, z, 0};
-        } else {
-          take_logit(state[r], z, c, truth[r]);
-        }
+        take_logit(rows, r, interpolate(lower, upper, rows.weight[r]), c);
       }
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       // all of them -inf, or one of them +inf: NaN, as in torch
-      if (!std::isfinite(state[r].maximum)) state[r].sum = state[r].maximum - state[r].maximum;
+      if (!std::isfinite(rows.maximum[r])) rows.sum[r] = rows.maximum[r] - rows.maximum[r];
     }
   }
 
+  // The loss but for its smoothed part, the count, and the factors of the gradient.
+  __device__ void weigh_voxel(Rows& rows, int r, int64_t position) {
+    rows.loss[r] = 0.0f;
+    rows.scale[r] = 0.0f;
+    rows.per_exponential[r] = 0.0f;
+    const int truth = rows.truth[r];
+    if (truth < 0) return;
+    const float hit = job_.hit[truth];
+    const float total = hit + float(job_.totals->smooth_total);
+    rows.loss[r] = total * logf(rows.sum[r]) - hit * (rows.truth_logit[r] - rows.maximum[r]);
+    rows.scale[r] = voxel_scale(job_, position);
+    rows.per_exponential[r] = rows.scale[r] * total / rows.sum[r];
+    if (job_.confusion != nullptr) count_pair(truth, rows.prediction[r]);
+  }
+
   // The gradients of one class onto the partial sums, and its part in the smoothed loss.
-  __device__ void spread_class(int c, float above, const float (&weights)[kRows],
-                               const int (&truth)[kRows], const RowState (&state)[kRows],
-                               bool smoothed, float (&losses)[kRows], bool add) {
+  __device__ void spread_class(Rows& rows, int c, float above, bool smoothed, bool add) {
     const float lower = corners_.on_row(0, c, brick_.flat, above);
     const float upper = corners_.on_row(1, c, brick_.flat, above);
     const float smooth = smoothed ? job_.smooth[c] : 0.0f;
+    const float hit = job_.hit[c];
     float below_gradient = 0.0f;
     float above_gradient = 0.0f;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      if (truth[r] < 0) continue;
-      const float shifted = interpolate(lower, upper, weights[r]) - state[r].maximum;
-      if (smoothed) losses[r] -= smooth * shifted;
-      const float target = smooth + (truth[r] == c ? job_.hit[c] : 0.0f);
-      const float scale = state[r].truth_logit;
-      const float gradient = exp_nonpositive(shifted) * state[r].sum - scale * target;
-      below_gradient = fmaf(1.0f - weights[r], gradient, below_gradient);
-      above_gradient = fmaf(weights[r], gradient, above_gradient);
+      if (rows.truth[r] < 0) continue;
+      const float weight = rows.weight[r];
+      const float shifted = interpolate(lower, upper, weight) - rows.maximum[r];
+      if (smoothed) rows.loss[r] -= smooth * shifted;
+      const float target = smooth + (rows.truth[r] == c ? hit : 0.0f);
+      const float gradient =
+          exp_nonpositive(shifted) * rows.per_exponential[r] - rows.scale[r] * target;
+      below_gradient = fmaf(1.0f - weight, gradient, below_gradient);
+      above_gradient = fmaf(weight, gradient, above_gradient);
     }
     if (out_ == nullptr) return;
     const int lane = int(threadIdx.x) % kLanes;
