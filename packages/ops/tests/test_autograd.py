@@ -19,7 +19,7 @@ def op(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def labels(op: Any) -> torch.Tensor:
-    size = (2, 3, 4, 5) if op is voxel_cross_entropy else (2, 5, 9, 11)
+    size = (2, 3, 4, 5) if op is voxel_cross_entropy else (2, 4, 7, 6)
     return torch.randint(0, 3, size)
 
 
@@ -61,7 +61,7 @@ def test_accumulating_gradients_do_not_write_into_the_stored_one(
         torch.testing.assert_close(logits.grad, count * single)
 
 
-@pytest.mark.parametrize("memory", ["store", "recompute"])
+@pytest.mark.parametrize("memory", ["store", "recompute", "inplace"])
 @pytest.mark.parametrize("factor", [0.0, -2.0, 65536.0, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_grad_output_scales_the_gradient(
@@ -77,7 +77,7 @@ def test_grad_output_scales_the_gradient(
 def test_an_infinite_grad_output_leaves_ignored_voxels_at_zero(evaluate: Any) -> None:
     labels = torch.randint(0, 3, (1, 8, 9))
     labels[0, 0] = 255
-    for memory in ("store", "recompute"):
+    for memory in ("store", "recompute", "inplace"):
         outcome = evaluate(
             voxel_cross_entropy,
             torch.randn(1, 3, 8, 9),
@@ -90,33 +90,47 @@ def test_an_infinite_grad_output_leaves_ignored_voxels_at_zero(evaluate: Any) ->
         assert outcome.gradient[:, :, 1:].isinf().all()
 
 
+@pytest.mark.parametrize("memory", ["store", "recompute", "inplace"])
 def test_float16_gradients_survive_a_mean_over_many_voxels_under_loss_scaling(
-    evaluate: Any,
+    evaluate: Any, memory: str
 ) -> None:
     # 1 / 4e6 is 2.5e-7; times a probability of 0.1 it is below half's smallest subnormal, 6e-8
     logits = torch.zeros(1, 10, 2000, 2000, dtype=torch.float16)
     labels = torch.zeros(1, 2000, 2000, dtype=torch.uint8)
-    outcome = evaluate(voxel_cross_entropy, logits, labels, grad_output=65536.0)
+    outcome = evaluate(voxel_cross_entropy, logits, labels, grad_output=65536.0, memory=memory)
     expected = 0.1 * 65536.0 / 4e6
     assert float(outcome.gradient[0, 3, 5, 5]) == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_second_derivative_is_refused(op: Any, labels: torch.Tensor) -> None:
-    logits = torch.randn(2, 3, 3, 4, 5, requires_grad=True)
-    loss, _ = op(logits, labels)
-    (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+# the up-sampled op has no memory modes
+MODES: list[tuple[Any, dict[str, Any]]] = [
+    (upsampled_cross_entropy, {}),
+    *((voxel_cross_entropy, {"memory": memory}) for memory in ("store", "recompute", "inplace")),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(("mode_op", "options"), MODES)
+def test_a_second_derivative_is_refused(
+    mode_op: Any, options: dict[str, Any], reduction: str, dtype: torch.dtype
+) -> None:
+    logits = torch.randn(2, 3, 4, 5).to(dtype).requires_grad_()
+    loss, _ = mode_op(logits * 1, torch.randint(0, 3, (2, 4, 5)), reduction=reduction, **options)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
         gradient.sum().backward()
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(("mode_op", "options"), MODES)
 def test_a_second_derivative_is_refused_in_a_sum_with_other_terms(
-    op: Any, labels: torch.Tensor, reduction: str
+    mode_op: Any, options: dict[str, Any], reduction: str
 ) -> None:
-    parameter = torch.randn(2, 3, 3, 4, 5, requires_grad=True)
-    logits = parameter * 2
-    loss = op(logits, labels, reduction=reduction)[0].sum() + (parameter**3).sum()
-    (gradient,) = torch.autograd.grad(loss, parameter, create_graph=True)
+    parameter = torch.randn(2, 3, 4, 5, requires_grad=True)
+    labels = torch.randint(0, 3, (2, 4, 5))
+    loss = mode_op(parameter * 2, labels, reduction=reduction, **options)[0].sum()
+    (gradient,) = torch.autograd.grad(loss + (parameter**3).sum(), parameter, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
         torch.autograd.grad((gradient**2).sum(), parameter)
 

@@ -1,4 +1,4 @@
-"""torch.library: the registered ops under opcheck, fake tensors and the compiler."""
+"""Fake tensors, make_fx and the compiler: the public ops take them all, and nothing changes."""
 
 from __future__ import annotations
 
@@ -16,38 +16,6 @@ from tomolift.ops import (
     voxel_cross_entropy,
 )
 from tomolift.ops._arguments import Options
-
-
-@pytest.mark.parametrize("store", [True, False])
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("last", [False, True])
-def test_the_dense_op_passes_opcheck(store: bool, reduction: str, last: bool) -> None:
-    logits = torch.randn(2, 3, 4, 5, 6)
-    if last:
-        logits = logits.contiguous(memory_format=torch.channels_last_3d)
-    labels = torch.randint(0, 3, (2, 4, 5, 6))
-    weight = torch.tensor([0.5, 1.0, 2.0])
-    store = store and reduction != "none"
-    torch.library.opcheck(
-        torch.ops.tomolift.voxel_cross_entropy.default,
-        (logits.requires_grad_(), labels, weight, None, 0.1, reduction, "raise", store),
-    )
-
-
-@pytest.mark.parametrize("stride", [None, [2.0, 3.0, 3.0]])
-@pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_the_upsampled_op_passes_opcheck(stride: Any, reduction: str) -> None:
-    low = torch.randn(2, 3, 2, 3, 4, requires_grad=True)
-    labels = torch.randint(0, 3, (2, 4, 8, 9))
-    torch.library.opcheck(
-        torch.ops.tomolift.upsampled_cross_entropy.default,
-        (low, labels, None, True, stride, None, 0.0, reduction, "raise", reduction != "none"),
-    )
-
-
-def test_the_argmax_op_passes_opcheck() -> None:
-    arguments = (torch.randn(2, 3, 3, 4), [9, 8], True, None)
-    torch.library.opcheck(torch.ops.tomolift.upsampled_argmax.default, arguments)
 
 
 def test_fake_tensors_have_the_real_ones_shapes_and_types() -> None:
