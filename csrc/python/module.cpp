@@ -69,15 +69,27 @@ UpsampledBuffers make_upsampled_buffers(const Addresses& a, bool grad_output_per
 }
 
 #if defined(TOMOLIFT_WITH_CUDA)
+void require_success(const char* op, int error) {
+  if (error == 0) return;
+  throw std::runtime_error(std::string(op) + ": CUDA says " + cuda_error_message(error));
+}
+
 void dense_cuda(const std::array<int64_t, 6>& shape, const CrossEntropyOptions& options,
                 const Addresses& addresses, bool grad_output_per_voxel, uintptr_t stream) {
   const int error = voxel_cross_entropy_cuda(make_dense_shape(shape), options,
                                              make_dense_buffers(addresses, grad_output_per_voxel),
                                              pointer<void>(stream));
-  if (error != 0) {
-    throw std::runtime_error(std::string("voxel_cross_entropy: CUDA says ") +
-                             cuda_error_message(error));
-  }
+  require_success("voxel_cross_entropy", error);
+}
+
+void upsampled_cuda(const std::array<int64_t, 13>& shape, int sampling,
+                    const std::array<double, 3>& stride, const CrossEntropyOptions& options,
+                    const Addresses& addresses, bool grad_output_per_voxel, uintptr_t predictions,
+                    uintptr_t stream) {
+  const int error = upsampled_cross_entropy_cuda(
+      make_upsampled_shape(shape, sampling, stride), options,
+      make_upsampled_buffers(addresses, grad_output_per_voxel, predictions), pointer<void>(stream));
+  require_success("upsampled_cross_entropy", error);
 }
 #endif
 
@@ -126,6 +138,13 @@ PYBIND11_MODULE(_core, m) {
     return voxel_cross_entropy_cuda_workspace(make_dense_shape(shape));
   });
   m.def("dense_cuda", &dense_cuda, release());
+  m.def("upsampled_cuda_workspace",
+        [](const std::array<int64_t, 13>& shape, int sampling, const std::array<double, 3>& stride,
+           const CrossEntropyOptions& options, bool want_gradient) {
+          return upsampled_cross_entropy_cuda_workspace(
+              make_upsampled_shape(shape, sampling, stride), options, want_gradient);
+        });
+  m.def("upsampled_cuda", &upsampled_cuda, release());
 #else
   m.attr("cuda_built") = false;
   m.attr("cuda_architectures") = "";

@@ -9,7 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from tomolift.ops import _native
-from tomolift.ops._arguments import check_logits, check_size, check_stride, require_cpu
+from tomolift.ops._arguments import check_logits, check_size, check_stride
+from tomolift.ops._grid import Grid
 
 
 def upsampled_argmax(
@@ -32,7 +33,7 @@ def upsampled_argmax(
 
     Raises:
         TypeError, ValueError: an argument's type, shape or value is not as above.
-        RuntimeError: the logits are not on the CPU.
+        RuntimeError: the logits are on CUDA and the CUDA part was not built.
 
     Example:
         >>> low = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).reshape(1, 2, 1, 2)
@@ -46,7 +47,6 @@ def upsampled_argmax(
             "uint8"
         )
     check_size(low_logits, size)
-    require_cpu("upsampled_argmax", low_logits)
     steps = check_stride(stride, low_logits.dim() - 2)
     return _argmax_op(low_logits, list(size), align_corners, steps)
 
@@ -56,7 +56,7 @@ def _argmax_op(
     low_logits: Tensor, size: Sequence[int], align_corners: bool, stride: Sequence[float] | None
 ) -> Tensor:
     steps = None if stride is None else tuple(stride)
-    grid = _native.Grid(size=tuple(size), align_corners=align_corners, stride=steps)
+    grid = Grid(size=tuple(size), align_corners=align_corners, stride=steps)
     return _native.upsampled_predictions(low_logits, grid)
 
 

@@ -124,12 +124,3 @@ def check_size(low_logits: Tensor, size: Sequence[int]) -> None:
         )
     if max(*size, *low_size) >= 2**31:
         raise ValueError(f"size is {tuple(size)}, expected axes shorter than 2**31")
-
-
-def require_cpu(name: str, low_logits: Tensor) -> None:
-    """Raise where the logits are on a device that the op called name has no kernel for."""
-    if low_logits.device.type != "cpu":
-        raise RuntimeError(
-            f"low_logits is on {low_logits.device} and {name} has no kernel there: move it to the "
-            f"CPU, or use tomolift.ops.reference.{name}, which takes the same arguments"
-        )

@@ -51,3 +51,20 @@ def upsampled_cpu(
     predictions: int,
     threads: int,
 ) -> None: ...
+def upsampled_cuda_workspace(
+    shape: Sequence[int],
+    sampling: int,
+    stride: Sequence[float],
+    options: CrossEntropyOptions,
+    want_gradient: bool,
+) -> int: ...
+def upsampled_cuda(
+    shape: Sequence[int],
+    sampling: int,
+    stride: Sequence[float],
+    options: CrossEntropyOptions,
+    addresses: Sequence[int],
+    grad_output_per_voxel: bool,
+    predictions: int,
+    stream: int,
+) -> None: ...

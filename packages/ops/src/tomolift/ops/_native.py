@@ -11,6 +11,7 @@ from torch import Tensor
 from tomolift.ops import _core
 from tomolift.ops._arguments import LABEL_DTYPES, LOGITS_DTYPES, Options
 from tomolift.ops._faults import report_faults
+from tomolift.ops._grid import Grid
 
 _REDUCTIONS = ("none", "mean", "sum")
 # Below this a second thread costs more than it brings.
@@ -71,7 +72,7 @@ def dense_forward(
 
     That is what empty_gradient gives or, where these are dense, the logits themselves.
     """
-    _require_device(logits)
+    _require_device("voxel_cross_entropy", "logits", logits)
     labels = labels.contiguous()
     planes, shape = _dense_layout(logits)
     classes = logits.shape[1]
@@ -137,28 +138,6 @@ def _run_dense(
     _core.dense_cpu(shape, native, _addresses(*inputs, *outputs), per_voxel, threads)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """How an output grid lies on the low-resolution one."""
-
-    size: tuple[int, ...]
-    align_corners: bool
-    stride: tuple[float, ...] | None
-
-    @property
-    def sampling(self) -> int:
-        """The core's name for it."""
-        if self.stride is not None:
-            return 2
-        return 0 if self.align_corners else 1
-
-    @property
-    def stride_3d(self) -> tuple[float, ...]:
-        """One stride for each of (depth, height, width)."""
-        stride = self.stride if self.stride is not None else (1.0,) * len(self.size)
-        return (1.0,) * (3 - len(stride)) + stride
-
-
 def upsampled_forward(
     low_logits: Tensor,
     labels: Tensor,
@@ -169,6 +148,7 @@ def upsampled_forward(
     gradient: bool,
 ) -> Forward:
     """Loss, confusion matrix and on request the low-resolution gradient in float32 or float64."""
+    _require_device("upsampled_cross_entropy", "low_logits", low_logits)
     labels = labels.contiguous()
     classes = low_logits.shape[1]
     loss_shape = labels.shape if options.reduction == "none" else ()
@@ -207,6 +187,7 @@ def upsampled_backward(
 
 def upsampled_predictions(low_logits: Tensor, grid: Grid) -> Tensor:
     """Class of every output voxel, uint8."""
+    _require_device("upsampled_argmax", "low_logits", low_logits)
     labels = low_logits.new_empty((low_logits.shape[0], *grid.size), dtype=torch.uint8)
     options = Options(
         ignore_index=None, label_smoothing=0.0, reduction="sum", check_labels="ignore"
@@ -236,38 +217,43 @@ def _run_upsampled(
 ) -> None:
     shape = _upsampled_shape(low_logits, grid)
     native = _native_options(low_logits, labels, options)
-    threads = _threads(labels.numel())
     sampling = (shape, grid.sampling, grid.stride_3d)
-    workspace_bytes = _core.upsampled_cpu_workspace(
-        *sampling, native, gradient is not None, threads
-    )
-    workspace = _workspace(workspace_bytes, low_logits)
-    addresses = _addresses(
-        low_logits, labels, weight, grad_output, known_denominator, workspace, loss, gradient,
-        confusion, denominator, fault,
-    )  # fmt: skip
     per_voxel = grad_output is not None and options.reduction == "none"
     predictions = labels.data_ptr() if predict else 0
+    inputs = (low_logits, labels, weight, grad_output, known_denominator)
+    outputs = (loss, gradient, confusion, denominator, fault)
+    if low_logits.is_cuda:
+        size = _core.upsampled_cuda_workspace(*sampling, native, gradient is not None)
+        workspace = _workspace(size, low_logits)
+        addresses = _addresses(*inputs, workspace, *outputs)
+        stream = torch.cuda.current_stream(low_logits.device).cuda_stream
+        with torch.cuda.device(low_logits.device):
+            _core.upsampled_cuda(*sampling, native, addresses, per_voxel, predictions, stream)
+        return
+    threads = _threads(labels.numel())
+    size = _core.upsampled_cpu_workspace(*sampling, native, gradient is not None, threads)
+    workspace = _workspace(size, low_logits)
+    addresses = _addresses(*inputs, workspace, *outputs)
     _core.upsampled_cpu(*sampling, native, addresses, per_voxel, predictions, threads)
 
 
-def _require_device(logits: Tensor) -> None:
+def _require_device(op: str, name: str, logits: Tensor) -> None:
+    """Raise where the logits called name lie where the op has no kernel for them."""
     if logits.device.type == "cpu":
         return
-    if logits.is_cuda and logits.dtype == torch.float64:
+    if not logits.is_cuda:
+        raise RuntimeError(f"{name} is on {logits.device}, expected cpu or cuda: move it there")
+    if logits.dtype == torch.float64:
         raise TypeError(
-            f"logits is torch.float64 on {logits.device}, expected float32, bfloat16 or float16 "
-            "there: convert it, or use tomolift.ops.reference.voxel_cross_entropy"
+            f"{name} is torch.float64 on {logits.device}, expected float32, bfloat16 or float16 "
+            f"there: convert it, or use tomolift.ops.reference.{op}"
         )
-    if logits.is_cuda and _core.cuda_built:
-        return
-    if logits.is_cuda:
+    if not _core.cuda_built:
         raise RuntimeError(
-            f"logits is on {logits.device} and tomolift-ops was built without its CUDA part: "
+            f"{name} is on {logits.device} and tomolift-ops was built without its CUDA part: "
             "install it with `TOMOLIFT_CUDA=ON pip install ./packages/ops`, or use "
-            "tomolift.ops.reference.voxel_cross_entropy"
+            f"tomolift.ops.reference.{op}"
         )
-    raise RuntimeError(f"logits is on {logits.device}, expected cpu or cuda: move it there")
 
 
 def _memory_format(logits: Tensor) -> torch.memory_format:

@@ -18,12 +18,12 @@ from tomolift.ops._arguments import (
     check_size,
     check_stride,
     check_weight,
-    require_cpu,
 )
 from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
 from tomolift.ops._autograd import guarded, once_only, scaled
+from tomolift.ops._grid import Grid
 from tomolift.ops._interception import intercepted
 
 
@@ -66,7 +66,8 @@ def upsampled_cross_entropy(
     Raises:
         IndexError: a label is neither in [0, C) nor ignore_index.
         TypeError, ValueError: an argument's type, shape or value is not as above.
-        RuntimeError: the logits are not on the CPU; or a second derivative is asked for.
+        RuntimeError: the logits are on CUDA and the CUDA part was not built; or a second derivative
+            is asked for.
 
     Example:
         >>> low = torch.zeros(1, 3, 2, 2, 2, requires_grad=True)
@@ -79,7 +80,6 @@ def upsampled_cross_entropy(
     _check_labels(low_logits, labels)
     check_size(low_logits, labels.shape[1:])
     check_weight(low_logits, weight)
-    require_cpu("upsampled_cross_entropy", low_logits)
     steps = check_stride(stride, labels.dim() - 1)
     options = Options(
         ignore_index=ignore_index,
@@ -95,7 +95,7 @@ def upsampled_cross_entropy(
             reduction, check_labels, store,
         )  # fmt: skip
         return loss, confusion
-    grid = _native.Grid(size=tuple(labels.shape[1:]), align_corners=align_corners, stride=steps)
+    grid = Grid(size=tuple(labels.shape[1:]), align_corners=align_corners, stride=steps)
     if not differentiate:
         result = _native.upsampled_forward(
             low_logits, labels, weight, grid, options, gradient=False
@@ -113,7 +113,7 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
         low_logits: Tensor,
         labels: Tensor,
         weight: Tensor | None,
-        grid: _native.Grid,
+        grid: Grid,
         options: Options,
         store: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -257,6 +257,6 @@ def _backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor 
 _forward_op.register_autograd(_backward, setup_context=_setup_context)
 
 
-def _grid(labels: Tensor, align_corners: bool, stride: Sequence[float] | None) -> _native.Grid:
+def _grid(labels: Tensor, align_corners: bool, stride: Sequence[float] | None) -> Grid:
     steps = None if stride is None else tuple(stride)
-    return _native.Grid(size=tuple(labels.shape[1:]), align_corners=align_corners, stride=steps)
+    return Grid(size=tuple(labels.shape[1:]), align_corners=align_corners, stride=steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -58,7 +59,16 @@ def loss_and_confusion(
 
 
 def fused_cross_entropy(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:
-    """The native op on the CPU; on CUDA its plain-torch twin, until the op has CUDA kernels."""
-    if device.type == "cuda":
+    """The native op; for CUDA, where it was built without, its plain-torch twin and a warning.
+
+    The twin computes the same, in more time and with full-resolution logits in memory.
+    """
+    if device.type == "cuda" and not ops.build_info()["cuda"]:
+        warnings.warn(
+            "tomolift-ops was built without its CUDA part, the loss runs in plain torch: for the "
+            "fused one install it with `TOMOLIFT_CUDA=ON pip install ./packages/ops`",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return reference.upsampled_cross_entropy
     return ops.upsampled_cross_entropy
