@@ -268,11 +268,21 @@ double interpolated(const UpsampledProblem& p, int64_t plane, int64_t voxel) {
   return value;
 }
 
+std::vector<int64_t> counted(const UpsampledProblem& p, const std::vector<uint8_t>& predictions) {
+  const int64_t classes = p.shape.classes;
+  std::vector<int64_t> counts(classes * classes, 0);
+  for (size_t i = 0; i < predictions.size(); ++i) {
+    const int64_t truth = p.dense.labels[i];
+    if (truth < classes) ++counts[truth * classes + predictions[i]];
+  }
+  return counts;
+}
+
 void what_is_not_finite_spreads_to_its_stencil_alone(UpsampledProblem p, double value) {
   p.dense.options.reduction = Reduction::kNone;
   p.dense.grad_output.assign(p.dense.labels.size(), 1.0);
-  p.low[p.low.size() / 2] = value;
-  p.low[1] = value;
+  p.low[p.low.size() / 2] = value;               // of class 0 of the second
+  p.low[product(p.shape.low_size) + 1] = value;  // of class 1 of the first sample
   const UpsampledResult r = run(p);
   const int64_t voxels = product(p.shape.size), classes = p.shape.classes;
   int64_t hit = 0;
@@ -298,6 +308,20 @@ void what_is_not_finite_spreads_to_its_stencil_alone(UpsampledProblem p, double 
     if (!finite) CHECK(r.predictions[i] == predicted.prediction);
   }
   CHECK(hit > 0 && hit < int64_t(p.dense.labels.size()));
+  CHECK(r.dense.confusion == counted(p, r.predictions));
+  CHECK(run(plainly(p, Reduction::kSum)).dense.confusion == r.dense.confusion);
+}
+
+// Beyond the last sample of a strided grid one cell holds many rows, and their softmax denominators
+// would multiply to infinity.
+void a_long_tail_of_equal_logits_costs_its_logarithm(int turn) {
+  UpsampledProblem p =
+      draw_upsampled(LogitsType::kFloat32, 8, {1, 8, 2}, {1, 128, 3}, Sampling::kStride, turn);
+  for (double& stride : p.shape.stride) stride = 1.0;
+  p.low.assign(p.low.size(), 0.0);
+  p.dense.labels.assign(p.dense.labels.size(), 0);
+  const double loss = run(plainly(p, Reduction::kMean)).dense.loss[0];
+  CHECK(std::abs(loss - std::log(8.0)) < 1e-6);
 }
 
 void an_empty_batch_has_no_loss(UpsampledProblem p) {
@@ -355,5 +379,6 @@ int main() {
       an_empty_batch_has_no_loss(p);
     }
   }
+  a_long_tail_of_equal_logits_costs_its_logarithm(++turn);
   return 0;
 }
