@@ -17,7 +17,7 @@ class ConfusionCounts {
   static constexpr int kMost = 63;  // voxels between two flushes
 
   __device__ void add(unsigned int*, int truth, int prediction) {
-    if (truth >= 0) packed_ += 1ull << (kBits * (truth * kClasses + prediction));
+    if (truth >= 0) packed_ += 1ull << (kBits * kClasses * truth + kBits * prediction);
   }
 
   // Every lane of the warp calls it.

@@ -62,14 +62,15 @@ constexpr int kOutOfRange = -2;
 // The class, or one of the two above.
 template <typename Label>
 __device__ inline int truth_of(Label label, int64_t classes, const CrossEntropyOptions& options) {
-  // narrow types are compared in 32 bits, and an ignore_index that does not fit never matches
+  // narrow types are compared in 32 bits, where an ignore_index that does not fit matches nothing
   using Wide = decltype(label + 0);
+  using Unsigned = std::make_unsigned_t<Wide>;
   const Wide value = label;
   const Wide ignored = Wide(options.ignore_index);
-  const bool known = value >= 0 && value < Wide(classes);
-  const bool ignore =
-      options.has_ignore_index && value == ignored && int64_t(ignored) == options.ignore_index;
-  return ignore ? kIgnored : (known ? int(value) : kOutOfRange);
+  const bool can_match = options.has_ignore_index && int64_t(ignored) == options.ignore_index;
+  const bool known = Unsigned(value) < Unsigned(classes);
+  const int truth = known ? int(value) : kOutOfRange;
+  return can_match && value == ignored ? kIgnored : truth;
 }
 
 }  // namespace

@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(kDenseThreads, blocks_of<Traits>(kClasses))
     uint32_t words[4 * kClasses];
     int truth[kVoxels];
     load_words<Traits, kClasses>(job, group, words);
-    load_truth<Traits>(job, group, truth);
+    const bool some_left_out = load_truth<Traits>(job, group, truth);
+    if (some_left_out) blank_words<Traits, kClasses>(truth, words);
     // 2 compute; the words become the gradient's
     float group_loss = 0.0f;
     float sums = 1.0f;  // their product, at most 8^8: one logarithm a group

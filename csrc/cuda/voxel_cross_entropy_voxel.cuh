@@ -21,15 +21,13 @@ struct DenseVoxel {
   float loss;  // without the logarithm of the sum where kPlain, which a group takes together
 };
 
-// On return z holds the gradient. A truth below zero leaves the voxel out: its logits may be NaN
-// and the scale infinite, so neither is looked at.
+// On return z holds the gradient. A truth below zero leaves the voxel out, whose logits the caller
+// has made finite; the scale may be infinite then (no valid voxel at all) and is not looked at.
 template <int kClasses, bool kPlain>
 __device__ inline DenseVoxel evaluate_voxel(float (&z)[kClasses], int truth, float scale,
                                             const DenseTables& tables) {
   const bool valid = truth >= 0;
   DenseVoxel voxel{0, 0.0f, 0.0f};
-#pragma unroll
-  for (int c = 0; c < kClasses; ++c) z[c] = valid ? z[c] : 0.0f;
   float maximum = z[0];
 #pragma unroll
   for (int c = 1; c < kClasses; ++c) {
@@ -38,31 +36,34 @@ __device__ inline DenseVoxel evaluate_voxel(float (&z)[kClasses], int truth, flo
     maximum = wins ? z[c] : maximum;
     voxel.prediction = wins ? c : voxel.prediction;
   }
-  float shifted_truth = 0.0f;
-  float smooth_part = 0.0f;
-#pragma unroll
-  for (int c = 0; c < kClasses; ++c) {
-    const float shifted = z[c] - maximum;
-    shifted_truth = c == truth ? shifted : shifted_truth;
-    if (!kPlain && tables.smoothed) smooth_part = fmaf(tables.smooth[c], shifted, smooth_part);
-    z[c] = exp_nonpositive(shifted);
-    voxel.sum += z[c];
-  }
   float hit = 1.0f;
   float total = 1.0f;
   if (!kPlain) {
     hit = valid ? tables.hit[truth] : 0.0f;
     total = hit + tables.smooth_total;
   }
+  float target[kClasses];
+  float shifted_truth = 0.0f;
+  float smooth_part = 0.0f;
+#pragma unroll
+  for (int c = 0; c < kClasses; ++c) {
+    const float shifted = z[c] - maximum;
+    shifted_truth = c == truth ? shifted : shifted_truth;
+    target[c] = c == truth ? hit : 0.0f;
+    if (!kPlain && tables.smoothed) {
+      smooth_part = fmaf(tables.smooth[c], shifted, smooth_part);
+      target[c] += tables.smooth[c];
+    }
+    z[c] = exp_nonpositive(shifted);
+    voxel.sum = c == 0 ? z[c] : voxel.sum + z[c];
+  }
   const float per_exponential = total * reciprocal(voxel.sum);
   scale = valid ? scale : 0.0f;
   voxel.sum = valid ? voxel.sum : 1.0f;
 #pragma unroll
   for (int c = 0; c < kClasses; ++c) {
-    float target = c == truth ? hit : 0.0f;
-    if (!kPlain && tables.smoothed) target += tables.smooth[c];
     // the scale last: an infinite one times a difference is not a difference of infinities
-    z[c] = scale * fmaf(z[c], per_exponential, -target);
+    z[c] = scale * fmaf(z[c], per_exponential, -target[c]);
   }
   if (kPlain) {
     voxel.loss = -shifted_truth;
