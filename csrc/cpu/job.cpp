@@ -6,7 +6,8 @@ TargetTable take_target_table(Arena& arena, int64_t classes) {
   TargetTable table{};
   table.hit = arena.take<double>(classes);
   table.smooth = arena.take<double>(classes);
-  table.hit_float = arena.take<float>(classes);
+  // a vector's table look-up reads eight whatever their number is
+  table.hit_float = arena.take<float>(classes < 8 ? 8 : classes);
   table.smooth_float = arena.take<float>(classes);
   return table;
 }
@@ -16,6 +17,7 @@ void fill_target_table(TargetTable& table, int64_t classes, const double* weight
   table.smoothed = label_smoothing > 0.0;
   table.plain = !table.smoothed;
   table.smooth_total = 0.0;
+  for (int64_t c = classes; c < 8; ++c) table.hit_float[c] = 0.0f;
   for (int64_t c = 0; c < classes; ++c) {
     const double class_weight = weight == nullptr ? 1.0 : weight[c];
     table.plain = table.plain && class_weight == 1.0;

@@ -1,44 +1,55 @@
 // Labels of any integer type, read as class indices; what is out of range never indexes memory.
 #pragma once
 
+#include <limits>
+
 #include "tomolift/types.h"
 
 namespace tomolift {
 namespace {
 
+// Compared in the labels' own type, so that many fit into a vector.
 template <typename Label>
 struct LabelRule {
-  int64_t classes;
+  Label last;  // class; all labels may be one if there are more classes than values
   bool has_ignore;
   Label ignore;
 
   LabelRule(int64_t classes, const CrossEntropyOptions& options)
-      : classes(classes),
+      : last(classes - 1 < int64_t(std::numeric_limits<Label>::max())
+                 ? Label(classes - 1)
+                 : std::numeric_limits<Label>::max()),
         // -100 is no uint8: compared after a cast it would match 156
         has_ignore(options.has_ignore_index &&
                    int64_t(Label(options.ignore_index)) == options.ignore_index),
         ignore(Label(options.ignore_index)) {}
   bool ignored(Label label) const { return has_ignore & (label == ignore); }
-  bool inside(Label label) const { return (label >= Label(0)) & (int64_t(label) < classes); }
+  bool inside(Label label) const { return (label >= Label(0)) & (label <= last); }
 };
 
-// truth[i] is the class, or -1 where the voxel takes part in nothing.
-template <typename Label>
+// truth[i] is the class, or Truth(-1) where the voxel takes part in nothing: 255 for uint8_t, which
+// serves up to 254 classes.
+template <typename Label, typename Truth>
 inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_t classes,
-                           const CrossEntropyOptions& options, int32_t* __restrict truth,
+                           const CrossEntropyOptions& options, Truth* __restrict truth,
                            LabelFault& fault) {
   const LabelRule<Label> rule(classes, options);
   const Label* __restrict labels = static_cast<const Label*>(source) + offset;
-  int32_t faults = 0;
+  Truth wrong = 0;
   for (int64_t i = 0; i < n; ++i) {
     const bool inside = rule.inside(labels[i]);
     const bool ignored = rule.ignored(labels[i]);
-    truth[i] = (inside & !ignored) ? int32_t(labels[i]) : -1;
-    faults += int32_t(!inside & !ignored);
+    truth[i] = (inside & !ignored) ? Truth(labels[i]) : Truth(-1);
+    wrong = Truth(wrong | Truth(!inside & !ignored));
   }
-  if (faults == 0) return;
-  int64_t first = 0;
-  while (rule.inside(labels[first]) || rule.ignored(labels[first])) ++first;
+  if (wrong == 0) return;
+  int64_t first = -1;
+  int64_t faults = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (rule.inside(labels[i]) || rule.ignored(labels[i])) continue;
+    if (first < 0) first = i;
+    ++faults;
+  }
   if (fault.count == 0 || offset + first < fault.first_position) {
     fault.first_position = offset + first;
     fault.first_value = int64_t(labels[first]);
@@ -46,8 +57,9 @@ inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_
   fault.count += faults;
 }
 
+template <typename Truth>
 inline void read_labels(const void* labels, int64_t offset, int64_t n, int64_t classes,
-                        const CrossEntropyOptions& options, int32_t* truth, LabelFault& fault) {
+                        const CrossEntropyOptions& options, Truth* truth, LabelFault& fault) {
   switch (options.label_type) {
     case LabelType::kUInt8:
       return read_labels_as<uint8_t>(labels, offset, n, classes, options, truth, fault);

@@ -2,25 +2,47 @@
 
 #include "softmax_block.h"
 #include "upsampled_cross_entropy_job.h"
+#include "upsampled_cross_entropy_lanes.h"
 
 namespace tomolift {
 namespace {
 
-int64_t bands_of(const UpsampledShape& shape) {
-  return (shape.low_size[1] + kBandRows - 1) / kBandRows;
+bool in_lanes(const UpsampledShape& shape, const CrossEntropyOptions& options) {
+  return shape.classes <= kMostLaneClasses && options.logits_type != LogitsType::kFloat64;
 }
 
-int64_t scratch_bytes(const UpsampledShape& shape) {
-  const int64_t reals = 2 * shape.classes * kBlock + shape.low_size[2] +
-                        shape.classes * (kBandRows + 1) * shape.low_size[2] +
-                        4 * shape.classes * shape.size[2];
-  return int64_t(sizeof(BlockScratch<double>)) + reals * int64_t(sizeof(double));
+// How the two paths cut the work into units, and what each needs.
+struct Cut {
+  int64_t bands;
+  int64_t units;
+  int64_t partial_bytes;  // of a unit
+  int64_t scratch_bytes;  // of a worker
+};
+
+Cut cut_lanes(const UpsampledShape& shape) {
+  const int64_t bands = lane_bands_of(shape);
+  return {bands, shape.batch * shape.low_size[0] * bands,
+          lane_partial_floats(shape) * int64_t(sizeof(float)), lane_unit_scratch_bytes(shape)};
+}
+
+Cut cut_blocks(const UpsampledShape& shape, const CrossEntropyOptions& options) {
+  const int64_t bands = (shape.low_size[1] + kBandRows - 1) / kBandRows;
+  const int64_t partial = shape.classes * (kBandRows + 1) * shape.low_size[2];
+  const int64_t reals =
+      2 * shape.classes * kBlock + shape.low_size[2] + partial + 4 * shape.classes * shape.size[2];
+  const bool is_double = options.logits_type == LogitsType::kFloat64;
+  return {bands, shape.batch * shape.size[0] * bands,
+          partial * int64_t(is_double ? sizeof(double) : sizeof(float)),
+          int64_t(sizeof(BlockScratch<double>)) + reals * int64_t(sizeof(double))};
+}
+
+Cut cut(const UpsampledShape& shape, const CrossEntropyOptions& options) {
+  return in_lanes(shape, options) ? cut_lanes(shape) : cut_blocks(shape, options);
 }
 
 // The same walk measures the workspace (null base) and hands it out.
-void lay_out(Arena& arena, const UpsampledShape& shape, bool want_gradient, int threads,
-             int64_t real_bytes, UpsampledJob& job) {
-  const int64_t units = shape.batch * shape.size[0] * bands_of(shape);
+void lay_out(Arena& arena, const UpsampledShape& shape, const Cut& cut, bool want_gradient,
+             int threads, UpsampledJob& job) {
   job.table = take_target_table(arena, shape.classes);
   for (int axis = 0; axis < 3; ++axis) {
     job.axes[axis].lower = arena.take<int32_t>(shape.size[axis]);
@@ -28,17 +50,14 @@ void lay_out(Arena& arena, const UpsampledShape& shape, bool want_gradient, int 
     job.axes[axis].weight = arena.take<float>(shape.size[axis]);
     job.axes[axis].weight_double = arena.take<double>(shape.size[axis]);
   }
-  job.loss_partials = arena.take<double>(units);
+  job.loss_partials = arena.take<double>(cut.units);
   job.gradient_partials = nullptr;
-  if (want_gradient) {
-    job.gradient_partials =
-        arena.take<char>(units * shape.classes * (kBandRows + 1) * shape.low_size[2] * real_bytes);
-  }
+  if (want_gradient) job.gradient_partials = arena.take<char>(cut.units * cut.partial_bytes);
   job.tallies = arena.take<Tally>(threads);
   job.scratch = arena.take<void*>(threads);
   for (int worker = 0; worker < threads; ++worker) {
     const Tally tally = take_tally(arena, shape.classes);
-    char* piece = arena.take<char>(scratch_bytes(shape));
+    char* piece = arena.take<char>(cut.scratch_bytes);
     if (piece == nullptr) continue;
     job.tallies[worker] = tally;
     job.scratch[worker] = piece;
@@ -57,10 +76,6 @@ void fill_axis(AxisTable& table, const UpsampledShape& shape, int axis) {
   }
 }
 
-int64_t real_bytes(const CrossEntropyOptions& options) {
-  return options.logits_type == LogitsType::kFloat64 ? sizeof(double) : sizeof(float);
-}
-
 }  // namespace
 
 int64_t upsampled_cross_entropy_cpu_workspace(const UpsampledShape& shape,
@@ -68,7 +83,7 @@ int64_t upsampled_cross_entropy_cpu_workspace(const UpsampledShape& shape,
                                               bool want_gradient, int threads) {
   UpsampledJob job{};
   Arena arena(nullptr);
-  lay_out(arena, shape, want_gradient, threads, real_bytes(options), job);
+  lay_out(arena, shape, cut(shape, options), want_gradient, threads, job);
   return arena.used();
 }
 
@@ -79,15 +94,18 @@ void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropy
   job.options = options;
   job.buffers = buffers;
   Arena arena(buffers.workspace);
-  lay_out(arena, shape, buffers.gradient != nullptr, threads, real_bytes(options), job);
-  job.bands = bands_of(shape);
+  const Cut work = cut(shape, options);
+  lay_out(arena, shape, work, buffers.gradient != nullptr, threads, job);
+  job.bands = work.bands;
   job.voxel_scale = 1.0;
   for (int axis = 0; axis < 3; ++axis) fill_axis(job.axes[axis], shape, axis);
   fill_target_table(job.table, shape.classes, buffers.weight, options.label_smoothing);
 
   // 1 the pass over the output voxels
-  const int64_t units = shape.batch * shape.size[0] * job.bands;
-  parallel_for(units, threads, TOMOLIFT_SELECT_KERNEL(upsampled_unit), &job);
+  const bool lanes = in_lanes(shape, options);
+  const TaskFunction run =
+      lanes ? TOMOLIFT_SELECT_KERNEL(upsampled_unit_lanes) : TOMOLIFT_SELECT_KERNEL(upsampled_unit);
+  parallel_for(work.units, threads, run, &job);
   if (buffers.predictions != nullptr) return;
 
   // 2 fixed-order sums
@@ -99,7 +117,7 @@ void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropy
   }
   if (buffers.denominator != nullptr) *buffers.denominator = denominator;
   if (buffers.loss != nullptr && options.reduction != Reduction::kNone) {
-    write_loss(job.loss_partials, units, options.reduction, denominator, options.logits_type,
+    write_loss(job.loss_partials, work.units, options.reduction, denominator, options.logits_type,
                buffers.loss);
   }
 
@@ -112,10 +130,11 @@ void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropy
     // longer tell who took part: once more, with each voxel scaled by itself
     job.voxel_scale = job.gradient_scale;
     job.gradient_scale = 1.0;
-    parallel_for(units, threads, TOMOLIFT_SELECT_KERNEL(upsampled_unit), &job);
+    parallel_for(work.units, threads, run, &job);
   }
-  parallel_for(shape.batch * shape.classes * shape.low_size[0], threads,
-               TOMOLIFT_SELECT_KERNEL(upsampled_gather), &job);
+  const TaskFunction gather = lanes ? TOMOLIFT_SELECT_KERNEL(upsampled_gather_lanes)
+                                    : TOMOLIFT_SELECT_KERNEL(upsampled_gather);
+  parallel_for(shape.batch * shape.classes * shape.low_size[0], threads, gather, &job);
 }
 
 }  // namespace tomolift

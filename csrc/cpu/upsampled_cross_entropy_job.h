@@ -7,8 +7,9 @@
 
 namespace tomolift {
 
-// Low-resolution rows whose output rows make one unit of work: small enough that an image alone
-// keeps several threads busy, large enough that the row shared with the next unit costs little.
+// Low-resolution rows whose output rows in one slice make one unit of work: small enough that an
+// image alone keeps several threads busy, large enough that the row shared with the next unit costs
+// little.
 constexpr int64_t kBandRows = 16;
 
 // Per output index of one axis: the two low-resolution neighbours and the upper one's weight.
@@ -26,15 +27,19 @@ struct UpsampledJob {
   TargetTable table;
   AxisTable axes[3];
   int64_t bands;
-  double voxel_scale;       // of each valid voxel's gradient, before any sum
-  double gradient_scale;    // of the sums, 1 / denominator for the mean
-  double* loss_partials;    // [N, D, bands]
-  void* gradient_partials;  // [N, D, bands, C, kBandRows + 1, w] reals, not yet summed over D
-  Tally* tallies;           // [workers]
-  void** scratch;           // [workers], what UnitScratch cuts into its arrays
+  double voxel_scale;     // of each valid voxel's gradient, before any sum
+  double gradient_scale;  // of the sums, 1 / denominator for the mean
+  double* loss_partials;  // [N, D, bands]
+  // reals by unit, not yet summed: [N, D, bands, C, kBandRows + 1, w], in the register path
+  // [N, d, bands, 2, C, kLaneBandRows + 1, w]
+  void* gradient_partials;
+  Tally* tallies;  // [workers]
+  void** scratch;  // [workers], what UnitScratch or LaneUnit cuts into its arrays
 };
 
 }  // namespace tomolift
 
 TOMOLIFT_DECLARE_KERNEL(upsampled_unit)
+TOMOLIFT_DECLARE_KERNEL(upsampled_unit_lanes)
 TOMOLIFT_DECLARE_KERNEL(upsampled_gather)
+TOMOLIFT_DECLARE_KERNEL(upsampled_gather_lanes)

@@ -1,20 +1,13 @@
-// The up-sampled op, separable axis by axis: a unit of work is one band of rows of one output
-// slice. Built once per instruction set into namespace TOMOLIFT_ISA.
+// The up-sampled op, separable axis by axis, for any number of classes and for float64: a unit of
+// work is one band of rows of one output slice. Built once per instruction set into namespace
+// TOMOLIFT_ISA.
 #include "labels.h"
 #include "softmax_block.h"
 #include "upsampled_cross_entropy_job.h"
+#include "upsampled_depth.h"
 
 namespace tomolift {
 namespace {
-
-template <typename Real>
-inline const Real* weights_of(const AxisTable& axis) {
-  if constexpr (sizeof(Real) == sizeof(float)) {
-    return axis.weight;
-  } else {
-    return axis.weight_double;
-  }
-}
 
 // The scratch of one worker, cut into its arrays.
 template <typename Real>
@@ -62,7 +55,7 @@ class Unit {
   }
 
   void run() {
-    interpolate_depth();
+    interpolate_depth<Element>(job_, sample_, slice_, first_low_row_, rows_, scratch_.plane);
     if (partial_ != nullptr) {
       const int64_t count = shape_.classes * (kBandRows + 1) * shape_.low_size[2];
       for (int64_t i = 0; i < count; ++i) partial_[i] = Real(0);
@@ -83,30 +76,6 @@ class Unit {
   }
 
  private:
-  void interpolate_depth() {
-    const int64_t lower = job_.axes[0].lower[slice_];
-    const int64_t upper = job_.axes[0].upper[slice_];
-    const Real weight = weights_of<Real>(job_.axes[0])[slice_];
-    const Element* sample =
-        static_cast<const Element*>(job_.buffers.low_logits) + sample_ * shape_.stride_batch;
-    const int64_t stride = shape_.stride_axis[2];
-    for (int64_t c = 0; c < shape_.classes; ++c) {
-      for (int64_t r = 0; r < rows_; ++r) {
-        const Element* row =
-            sample + c * shape_.stride_class + (first_low_row_ + r) * shape_.stride_axis[1];
-        const Element* below = row + lower * shape_.stride_axis[0];
-        const Element* above = row + upper * shape_.stride_axis[0];
-        Real* out = plane_row(c, r);
-        for (int64_t x = 0; x < shape_.low_size[2]; ++x) {
-          const Real value = to_real(below[x * stride]);
-          // no 0 * inf where there is no second slice
-          out[x] =
-              lower == upper ? value : (1 - weight) * value + weight * to_real(above[x * stride]);
-        }
-      }
-    }
-  }
-
   // Makes slot r % 2 hold row r, handing on the gradient of the row that it held before.
   void hold_row(int64_t r) {
     const int slot = int(r & 1);

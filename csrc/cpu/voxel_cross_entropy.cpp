@@ -2,6 +2,7 @@
 
 #include "softmax_block.h"
 #include "voxel_cross_entropy_job.h"
+#include "voxel_cross_entropy_lanes.h"
 
 namespace tomolift {
 namespace {
@@ -14,8 +15,8 @@ void lay_out(Arena& arena, const DenseShape& shape, int threads, DenseJob& job) 
   job.loss_partials = arena.take<double>(shape.batch * tiles_of(shape));
   job.tallies = arena.take<Tally>(threads);
   job.scratch = arena.take<void*>(threads);
-  const int64_t scratch =
-      sizeof(BlockScratch<double>) + 2 * shape.classes * kBlock * sizeof(double);
+  const int64_t block = sizeof(BlockScratch<double>) + 2 * shape.classes * kBlock * sizeof(double);
+  const int64_t scratch = block > int64_t(sizeof(LaneScratch)) ? block : sizeof(LaneScratch);
   for (int worker = 0; worker < threads; ++worker) {
     const Tally tally = take_tally(arena, shape.classes);
     char* piece = arena.take<char>(scratch);
@@ -26,10 +27,28 @@ void lay_out(Arena& arena, const DenseShape& shape, int threads, DenseJob& job) 
   }
 }
 
+int64_t element_bytes(LogitsType type) {
+  switch (type) {
+    case LogitsType::kFloat64:
+      return 8;
+    case LogitsType::kFloat32:
+      return 4;
+    case LogitsType::kBFloat16:
+    case LogitsType::kFloat16:
+      break;
+  }
+  return 2;
+}
+
+bool in_lanes(const DenseJob& job) {
+  return job.shape.classes <= kMostLaneClasses && job.options.logits_type != LogitsType::kFloat64;
+}
+
 double count_denominator(DenseJob& job, int threads) {
   const int64_t classes = job.shape.classes;
-  parallel_for(job.shape.batch * job.tiles_per_sample, threads, TOMOLIFT_SELECT_KERNEL(dense_count),
-               &job);
+  const TaskFunction count = in_lanes(job) ? TOMOLIFT_SELECT_KERNEL(dense_count_lanes)
+                                           : TOMOLIFT_SELECT_KERNEL(dense_count);
+  parallel_for(job.shape.batch * job.tiles_per_sample, threads, count, &job);
   for (int worker = 1; worker < threads; ++worker) {
     for (int64_t c = 0; c < classes; ++c) {
       job.tallies[0].counts[c] += job.tallies[worker].counts[c];
@@ -70,7 +89,12 @@ void voxel_cross_entropy_cpu(const DenseShape& shape, const CrossEntropyOptions&
 
   // 2 the pass over the logits
   const int64_t tiles = shape.batch * job.tiles_per_sample;
-  parallel_for(tiles, threads, TOMOLIFT_SELECT_KERNEL(dense_tile), &job);
+  const int64_t gradient_bytes =
+      shape.batch * shape.classes * shape.voxels * element_bytes(options.logits_type);
+  job.streamed = gradient_bytes >= kStreamedBytes;
+  const TaskFunction run =
+      in_lanes(job) ? TOMOLIFT_SELECT_KERNEL(dense_tile_lanes) : TOMOLIFT_SELECT_KERNEL(dense_tile);
+  parallel_for(tiles, threads, run, &job);
 
   // 3 fixed-order sums
   add_tallies(job.tallies, threads, shape.classes, buffers.confusion, buffers.fault);

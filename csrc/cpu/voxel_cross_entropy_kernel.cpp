@@ -1,71 +1,12 @@
-// The dense op over one tile of voxels; built once per instruction set into namespace TOMOLIFT_ISA.
+// The dense op over one tile of voxels, for any number of classes and for float64; built once per
+// instruction set into namespace TOMOLIFT_ISA.
+#include "class_planes.h"
 #include "labels.h"
 #include "softmax_block.h"
 #include "voxel_cross_entropy_job.h"
 
 namespace tomolift {
 namespace {
-
-struct TileRange {
-  int64_t sample;
-  int64_t begin;
-  int64_t end;
-};
-
-inline TileRange tile_range(const DenseJob& job, int64_t tile) {
-  const int64_t begin = tile % job.tiles_per_sample * kDenseTile;
-  const int64_t end = begin + kDenseTile;
-  return {tile / job.tiles_per_sample, begin, end < job.shape.voxels ? end : job.shape.voxels};
-}
-
-// [C, n] logits at `source` into class planes of kBlock reals.
-template <int kClasses, typename Element, typename Real>
-inline void deinterleave(const Element* __restrict source, int64_t n, Real* __restrict z) {
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t c = 0; c < kClasses; ++c) z[c * kBlock + i] = to_real(source[i * kClasses + c]);
-  }
-}
-
-template <typename Element, typename Real>
-inline void load_block(const DenseShape& shape, const Element* source, int64_t n, Real* z) {
-  const bool channels_last = shape.stride_class == 1 && shape.stride_voxel == shape.classes;
-  if (channels_last && shape.classes == 2) return deinterleave<2>(source, n, z);
-  if (channels_last && shape.classes == 3) return deinterleave<3>(source, n, z);
-  if (channels_last && shape.classes == 4) return deinterleave<4>(source, n, z);
-  for (int64_t c = 0; c < shape.classes; ++c) {
-    const Element* __restrict plane = source + c * shape.stride_class;
-    Real* __restrict out = z + c * kBlock;
-    if (shape.stride_voxel == 1) {
-      for (int64_t i = 0; i < n; ++i) out[i] = to_real(plane[i]);
-    } else {
-      for (int64_t i = 0; i < n; ++i) out[i] = to_real(plane[i * shape.stride_voxel]);
-    }
-  }
-}
-
-template <int kClasses, typename Element, typename Real>
-inline void interleave(const Real* __restrict g, int64_t n, Element* __restrict target) {
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t c = 0; c < kClasses; ++c) from_real(g[c * kBlock + i], target[i * kClasses + c]);
-  }
-}
-
-template <typename Element, typename Real>
-inline void store_block(const DenseShape& shape, const Real* g, int64_t n, Element* target) {
-  const bool channels_last = shape.stride_class == 1 && shape.stride_voxel == shape.classes;
-  if (channels_last && shape.classes == 2) return interleave<2>(g, n, target);
-  if (channels_last && shape.classes == 3) return interleave<3>(g, n, target);
-  if (channels_last && shape.classes == 4) return interleave<4>(g, n, target);
-  for (int64_t c = 0; c < shape.classes; ++c) {
-    const Real* __restrict in = g + c * kBlock;
-    Element* __restrict plane = target + c * shape.stride_class;
-    if (shape.stride_voxel == 1) {
-      for (int64_t i = 0; i < n; ++i) from_real(in[i], plane[i]);
-    } else {
-      for (int64_t i = 0; i < n; ++i) from_real(in[i], plane[i * shape.stride_voxel]);
-    }
-  }
-}
 
 template <typename Real>
 inline void fill_scale(const DenseJob& job, int64_t position, int64_t n, Real* __restrict scale) {
@@ -114,7 +55,7 @@ void run_tile(const DenseJob& job, int64_t tile, int worker) {
         }
       }
     }
-    if (!direct) load_block(shape, logits, n, z);
+    if (!direct) load_planes(shape, logits, n, z, kBlock);
     // 2 compute
     softmax_block(planes, planes_stride, shape.classes, n, terms, job.table.plain, e, g, g_stride,
                   s);
@@ -128,7 +69,7 @@ void run_tile(const DenseJob& job, int64_t tile, int worker) {
         loss += sum_losses(s.loss, n);
       }
     }
-    if (g != nullptr && !direct) store_block(shape, e, n, gradient + offset);
+    if (g != nullptr && !direct) store_planes(shape, e, kBlock, n, gradient + offset);
   }
   job.loss_partials[tile] = loss;
 }
