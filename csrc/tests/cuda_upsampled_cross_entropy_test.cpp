@@ -340,44 +340,43 @@ int main() {
   // {low, size}: several tiles, tails, single samples, down-sampling, an equal grid, cells so long
   // that they are cut into pieces
   const int64_t sizes[][2][3] = {
-      {{3, 5, 4}, {7, 17, 70}}, {{1, 5, 6}, {1, 33, 37}}, {{2, 1, 1}, {5, 3, 17}},
+      {{3, 3, 4}, {7, 10, 70}}, {{1, 4, 6}, {1, 13, 37}}, {{2, 1, 1}, {5, 3, 17}},
       {{4, 9, 8}, {3, 4, 5}},   {{2, 4, 5}, {2, 4, 5}},   {{1, 2, 90}, {1, 1, 40}},
-      {{1, 1, 2}, {19, 37, 3}},
+      {{1, 1, 2}, {18, 19, 3}},
   };
   const LogitsType types[] = {LogitsType::kFloat32, LogitsType::kBFloat16, LogitsType::kFloat16};
   const Sampling samplings[] = {Sampling::kAlignCorners, Sampling::kHalfPixel, Sampling::kStride};
   int turn = 0;
   for (const auto& size : sizes) {
     for (const int64_t classes : {1, 2, 3, 4, 5, 6, 7, 8, 9, 40}) {
-      ++turn;
+      if (++turn > 10 && classes % 2 == 0) continue;  // the first size has them all
       const UpsampledProblem p =
           draw_upsampled(types[turn / 3 % 3], classes, size[0], size[1], samplings[turn % 3], turn);
-      agrees_with_the_functor(p, run(turn % 2 == 0 ? p : last_dimension_classes(p)));
-      const UpsampledProblem plain = plainly(p, turn % 2 == 0 ? Reduction::kSum : Reduction::kMean);
+      agrees_with_the_functor(p, run(turn / 2 % 2 == 0 ? p : last_dimension_classes(p)));
+      const UpsampledProblem plain =
+          plainly(p, turn / 2 % 2 == 0 ? Reduction::kSum : Reduction::kMean);
       agrees_with_the_functor(plain, run(plain));
     }
   }
   for (const int64_t classes : {3, 5, 11}) {
-    for (const Sampling sampling : samplings) {
-      ++turn;
-      const UpsampledProblem p =
-          draw_upsampled(types[turn % 3], classes, {2, 3, 3}, {5, 10, 35}, sampling, turn);
-      const UpsampledProblem plain = plainly(p, Reduction::kMean);
-      for (const UpsampledProblem& each : {p, plain}) {
-        order_and_layout_do_not_change_a_bit(each);
-        nothing_valid_gives_a_zero_gradient(each);
-        labels_out_of_range_are_counted_and_named(each);
-        an_ignored_label_is_never_taken_for_another_of_equal_low_bits(each);
-        a_backward_pass_with_a_known_denominator_gives_the_same(each);
-        the_mean_needs_no_confusion_matrix(each);
-        a_loss_alone_leaves_the_gradient_untouched(each);
-      }
-      division_by_zero_is_for_the_neighbours_of_valid_voxels(p);
-      for (const double value : {kNaN, double(INFINITY), double(-INFINITY)}) {
-        what_is_not_finite_spreads_to_its_stencil_alone(plain, value);
-      }
-      an_empty_batch_has_no_loss(p);
+    ++turn;
+    const UpsampledProblem p =
+        draw_upsampled(types[turn % 3], classes, {2, 3, 3}, {5, 10, 35}, samplings[turn % 3], turn);
+    const UpsampledProblem plain = plainly(p, Reduction::kMean);
+    for (const UpsampledProblem& each : {p, plain}) {
+      order_and_layout_do_not_change_a_bit(each);
+      nothing_valid_gives_a_zero_gradient(each);
+      labels_out_of_range_are_counted_and_named(each);
+      an_ignored_label_is_never_taken_for_another_of_equal_low_bits(each);
+      a_backward_pass_with_a_known_denominator_gives_the_same(each);
+      the_mean_needs_no_confusion_matrix(each);
+      a_loss_alone_leaves_the_gradient_untouched(each);
     }
+    division_by_zero_is_for_the_neighbours_of_valid_voxels(p);
+    for (const double value : {kNaN, double(INFINITY), double(-INFINITY)}) {
+      what_is_not_finite_spreads_to_its_stencil_alone(plain, value);
+    }
+    an_empty_batch_has_no_loss(p);
   }
   a_long_tail_of_equal_logits_costs_its_logarithm(++turn);
   return 0;
