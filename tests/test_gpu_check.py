@@ -21,12 +21,14 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import gpu_check
     from gpu_checking import check, requirements, timings, verdicts
+    from measuring import race  # found once timings has said where
 
     return SimpleNamespace(
         command=gpu_check,
         check=check,
         requirements=requirements,
         timings=timings,
+        race=race,
         verdicts=verdicts,
     )
 
@@ -221,25 +223,49 @@ def test_benchmarks_keep_their_median_and_what_they_say(tool: SimpleNamespace) -
     assert read == {"name": "bench[x]", "median_us": pytest.approx(2000), "ratio": 3.5}
 
 
+def test_medians_are_told_with_how_many_times_as_long_the_others_take(
+    tool: SimpleNamespace,
+) -> None:
+    times = {"ours": [2e-6, 9e-6, 1e-6], "eager": [6e-6, 5e-6, 9e-6]}
+    case = tool.timings.summarise(times)
+    assert case["medians_us"] == {"ours": 2.0, "eager": 6.0}
+    assert case["times_as_long"] == {"eager": 3.0}
+    assert case["rounds"] == 3
+
+
 def test_the_least_traffic_is_held_against_the_copy(tool: SimpleNamespace) -> None:
     """12 voxels of 3 classes: float32 moves 2 * 144 + 12 bytes, its copy 2 * 144."""
-    times = {"ours": [2.0, 9.0, 1.0], "eager": [6.0, 5.0, 9.0], "copy": [1.0, 1.0, 1.0]}
-    case = tool.timings.summarise(times, (1, 3, 3, 2, 2), torch.float32)
-    assert (case["ours_us"], case["eager_to_ours"], case["rounds"]) == (2.0, 3.0, 3)
-    assert case["bytes_moved_at_least"] == 300
+    times = {"ours": [2e-6, 9e-6, 1e-6], "copy": [1e-6, 1e-6, 1e-6]}
+    case = tool.timings.bandwidth(times, moved=300, copied=288)
+    assert case["copy_gb_per_s"] == 0.3
     assert case["share_of_copy_bandwidth"] == pytest.approx(300 / 2 / 288, abs=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_is_timed_computes_the_same(tool: SimpleNamespace, dtype: torch.dtype) -> None:
-    timed = tool.timings.calls((2, 3, 4, 5, 6), dtype, "cpu")
-    ours, eager = timed["ours"](1), timed["eager"](1)
-    rounding = 2**-8 if dtype == torch.bfloat16 else 2e-6  # eager bfloat16 rounds its loss, too
-    torch.testing.assert_close(ours[0].to(dtype), eager[0], rtol=rounding, atol=rounding)
-    torch.testing.assert_close(ours[1], eager[1], rtol=4 * rounding, atol=rounding / 240)
-    assert ours[2].sum() == 240
-    assert timed["copy"](1).dtype == dtype
-    assert not torch.equal(timed["copy"](0), timed["copy"](1))
+    dense = tool.timings.Problem((2, 3, 4, 5, 6), dtype=dtype)
+    low = tool.timings.Problem((2, 3, 2, 3, 4), label_shape=(4, 5, 6))
+    for contenders in (
+        tool.timings.dense_contenders(dense),
+        tool.timings.upsampled_contenders(low),
+    ):
+        assert {"ours", "eager"} <= set(contenders)
+        tool.race.check_contenders(contenders)
+
+
+def test_a_case_that_fails_is_named_and_the_others_are_kept(tool: SimpleNamespace) -> None:
+    def explode() -> dict[str, object]:
+        raise RuntimeError("no memory\nand a long trace")
+
+    found = tool.timings.perform({"a": lambda: {"rounds": 1}, "b": explode, "c": dict})
+    assert found["status"] == "failed"
+    assert found["why"] == "b: RuntimeError: no memory"
+    assert found["cases"] == [{"name": "a", "rounds": 1}, {"name": "c"}]
+
+
+def test_every_case_of_the_targets_is_planned(tool: SimpleNamespace) -> None:
+    names = set(tool.timings.plan())
+    assert {"dense float32", "dense bfloat16", "up-sampled, batch of 1"} <= names
 
 
 def test_a_spread_selection_is_small_and_reaches_far(tool: SimpleNamespace) -> None:
@@ -316,7 +342,7 @@ def ran(**more: object) -> dict[str, object]:
 def test_the_report_holds_every_part_and_why_one_did_not_run(
     tool: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    case = {"dtype": "x", "ours_us": 1.0, "eager_to_ours": 2.0, "share_of_copy_bandwidth": 0.5}
+    case = {"name": "x", "medians_us": {"ours": 7.0}, "times_as_long": {"eager": 2.0, "copy": 0.5}}
 
     def out_of_time() -> dict[str, object]:
         raise tool.requirements.NotRunError("no time was left of the budget")
@@ -336,7 +362,7 @@ def test_the_report_holds_every_part_and_why_one_did_not_run(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "A device"
     assert printed[2].endswith("3 passed, 0 failed, 1 skipped")
-    assert "2.00 times as long, 50% of copy bandwidth" in printed[4]
+    assert printed[4] == "  x: 7 us; times as long: eager 2.00, copy 0.50"
     assert printed[5].endswith("no time was left of the budget")
 
 

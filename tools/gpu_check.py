@@ -98,13 +98,14 @@ def table(parts: dict[str, Part]) -> str:
         words = [f"{part[key]} {key}" for key in shown if key in part]
         words += [part["why"]] if "why" in part else []
         lines.append(f"{name:<11}{part['status']:<8}{part['seconds']:7.1f} s  {', '.join(words)}")
-        lines += [
-            f"  {case['dtype']}: {case['ours_us']:.0f} us, eager takes {case['eager_to_ours']:.2f} "
-            f"times as long, {case['share_of_copy_bandwidth']:.0%} of copy bandwidth"
-            for case in part.get("cases", [])
-            if name == "timings"
-        ]
+        lines += [timed(case) for case in part.get("cases", []) if name == "timings"]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def timed(case: Part) -> str:
+    """A case's time, and how many times as long the others take."""
+    others = ", ".join(f"{name} {times:.2f}" for name, times in case["times_as_long"].items())
+    return f"  {case['name']}: {case['medians_us']['ours']:.0f} us; times as long: {others}"
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ class Check:
         return judge_tests(*self.run(*PYTEST, *names))
 
     def measure(self) -> Part:
-        """The dense op beside eager torch and a copy."""
+        """Both ops beside eager and compiled torch and a copy."""
         status, text = self.run(sys.executable, str(Path(__file__).with_name("timings.py")))
         return failed(last_line(text)) if status else dict(json.loads(last_line(text)))
 

@@ -1,26 +1,36 @@
-"""Times the dense op on CUDA beside eager torch and a copy; prints one line of JSON.
+"""Times both ops on CUDA beside eager and compiled torch and a copy; prints one line of JSON.
 
-Loss, gradient and confusion matrix against F.cross_entropy's loss and gradient, by events, taken in
-turns, over buffers that are larger than the L2 cache and rotate.
+The race is the benchmarks' own, which needs nothing but torch: events, random turns, an emptied L2
+cache, and every contender held against the others' results before it is timed.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from tomolift.ops import voxel_cross_entropy
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "packages" / "ops" / "benchmarks"))
 
-SHAPE = (2, 3, 70, 512, 512)
-DTYPES = (torch.float32, torch.bfloat16)
+from measuring import steps
+from measuring.compiled import best_compiled
+from measuring.device_race import extra_device_memory, race_on_device
+from measuring.problem import Problem
+from measuring.race import Contender, Times
+
+DENSE = (2, 3, 70, 512, 512)
+LOW, FULL = (3, 9, 64, 64), (70, 512, 512)
 BUFFERS = 3
-ROUNDS, WARM_UP = 21, 3
-FREE_BYTES = 8 * 2**30  # eager float32 keeps and makes several copies of its 440 MB of logits
+ROUNDS = 21
+FREE_BYTES = 12 * 2**30  # eager float32 keeps and makes several copies of its 440 MB of logits
+
+Case = dict[str, Any]
 
 
 def main() -> None:
@@ -30,78 +40,103 @@ def main() -> None:
         print(json.dumps({"status": "not run", "why": why}))
         return
     cache = torch.cuda.get_device_properties().L2_cache_size
-    cases = []
-    for dtype in DTYPES:
-        times = by_events(calls(SHAPE, dtype, "cuda"))
-        cases.append({"dtype": str(dtype).removeprefix("torch."), **summarise(times, SHAPE, dtype)})
-    print(json.dumps({"status": "ran", "shape": SHAPE, "l2_bytes": cache, "cases": cases}))
+    print(json.dumps({"l2_bytes": cache, **perform(plan())}))
 
 
-def calls(
-    shape: tuple[int, ...], dtype: torch.dtype, device: str
-) -> dict[str, Callable[[int], Any]]:
-    """What is timed; each takes the number of the round, which chooses the buffer."""
-    generator = torch.Generator(device).manual_seed(0)
-    logits, labels, indices = [], [], []
-    for _ in range(BUFFERS):
-        drawn = torch.randn(shape, generator=generator, device=device).to(dtype)
-        logits.append(drawn.requires_grad_())
-        size = (shape[0], *shape[2:])
-        indices.append(torch.randint(0, shape[1], size, generator=generator, device=device))
-        labels.append(indices[-1].to(torch.uint8))
-    copies = [torch.empty_like(one, requires_grad=False) for one in logits]
-
-    def ours(turn: int) -> Any:
-        i = turn % BUFFERS
-        loss, confusion = voxel_cross_entropy(logits[i], labels[i])
-        return loss.detach(), torch.autograd.grad(loss, logits[i])[0], confusion
-
-    def eager(turn: int) -> Any:
-        i = turn % BUFFERS
-        loss = F.cross_entropy(logits[i], indices[i])
-        return loss.detach(), torch.autograd.grad(loss, logits[i])[0]
-
-    def copy(turn: int) -> Any:
-        return copies[turn % BUFFERS].copy_(logits[turn % BUFFERS].detach())
-
-    return {"ours": ours, "eager": eager, "copy": copy}
+def plan() -> dict[str, Callable[[], Case]]:
+    """Every case by name."""
+    cases: dict[str, Callable[[], Case]] = {
+        "dense float32": lambda: dense(DENSE, torch.float32),
+        "dense bfloat16": lambda: dense(DENSE, torch.bfloat16),
+        "up-sampled, batch of 1": lambda: upsampled((1, *LOW), FULL),
+        "up-sampled, batch of 2": lambda: upsampled((2, *LOW), FULL),
+    }
+    if find_spec("triton") is not None:  # which torch.compile needs on CUDA
+        cases["dense float32 beside torch.compile"] = lambda: dense_compiled(DENSE)
+    return cases
 
 
-def by_events(timed: dict[str, Callable[[int], Any]]) -> dict[str, list[float]]:
-    """Microseconds of every round, the calls taken in turns."""
-    pairs: dict[str, list[tuple[Any, Any]]] = {name: [] for name in timed}
-    for turn in range(WARM_UP + ROUNDS):
-        for name, call in timed.items():
-            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            call(turn)
-            stop.record()
-            pairs[name].append((start, stop))
-    torch.cuda.synchronize()
+def perform(cases: Mapping[str, Callable[[], Case]]) -> Case:
+    """Run every case, also behind one that fails, whose error is kept."""
+    done: list[Case] = []
+    failures = []
+    for name, case in cases.items():
+        try:
+            done.append({"name": name, **case()})
+        except Exception as error:  # whatever it is, the other cases count
+            failures.append(f"{name}: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+    if failures:
+        return {"status": "failed", "why": "; ".join(failures), "cases": done}
+    return {"status": "ran", "cases": done}
+
+
+def dense(shape: tuple[int, ...], dtype: torch.dtype) -> Case:
+    problem = Problem(shape, dtype=dtype, device="cuda", buffers=BUFFERS)
+    contenders = dense_contenders(problem)
+    times = race_on_device(contenders, rounds=ROUNDS)
+    copied = 2 * problem.values.nbytes
     return {
-        name: [1e3 * start.elapsed_time(stop) for start, stop in found[WARM_UP:]]
-        for name, found in pairs.items()
+        **summarise(times),
+        **bandwidth(times, moved=problem.bytes_of_step(), copied=copied),
+        "extra_bytes": extra_bytes(contenders),
     }
 
 
-def summarise(
-    times: dict[str, list[float]], shape: tuple[int, ...], dtype: torch.dtype
-) -> dict[str, Any]:
-    """Medians, their ratio, and the least traffic as a share of what a copy reaches.
+def dense_compiled(shape: tuple[int, ...]) -> Case:
+    problem = Problem(shape, device="cuda", buffers=BUFFERS)
+    fastest, _ = best_compiled(problem, timed_by=race_on_device)
+    contenders = {"ours": steps.ours(problem), "compiled with confusion": fastest}
+    return summarise(race_on_device(contenders, rounds=ROUNDS))
 
-    The least an op can move is: logits read, gradient written, labels (one byte each) read.
-    """
-    elements = torch.Size(shape).numel()
-    moved = 2 * elements * dtype.itemsize + elements // shape[1]
-    copied = 2 * elements * dtype.itemsize
-    medians = {name: statistics.median(values) for name, values in times.items()}
+
+def upsampled(low: tuple[int, ...], size: tuple[int, ...]) -> Case:
+    problem = Problem(low, label_shape=size, device="cuda")
+    contenders = upsampled_contenders(problem)
+    times = race_on_device(contenders, rounds=ROUNDS)
+    return {**summarise(times), "extra_bytes": extra_bytes(contenders)}
+
+
+def dense_contenders(problem: Problem) -> dict[str, Contender]:
+    contenders = {
+        "ours": steps.ours(problem),
+        "ours in place": steps.ours(problem, memory="inplace"),
+        "copy": steps.copy(problem),
+        "eager": steps.eager(problem),
+    }
+    if problem.values.dtype == torch.float32:  # else its rounded loss is not ours
+        contenders["eager with confusion"] = steps.eager_with_confusion(problem)
+    return contenders
+
+
+def upsampled_contenders(problem: Problem) -> dict[str, Contender]:
+    return {"ours": steps.upsampled_ours(problem), "eager": steps.upsampled_eager(problem)}
+
+
+def extra_bytes(contenders: Mapping[str, Contender]) -> dict[str, int]:
+    return {name: extra_device_memory(contender) for name, contender in contenders.items()}
+
+
+def summarise(times: Times) -> Case:
+    """Medians in microseconds, and how many times as long as ours the others take."""
+    medians = {name: statistics.median(found) for name, found in times.items()}
     return {
-        **{f"{name}_us": round(value, 1) for name, value in medians.items()},
-        "eager_to_ours": round(medians["eager"] / medians["ours"], 3),
-        "bytes_moved_at_least": moved,
-        "copy_gb_per_s": round(copied / medians["copy"] / 1e3, 1),
-        "share_of_copy_bandwidth": round(moved / medians["ours"] / (copied / medians["copy"]), 3),
         "rounds": len(times["ours"]),
+        "medians_us": {name: round(1e6 * value, 1) for name, value in medians.items()},
+        "times_as_long": {
+            name: round(value / medians["ours"], 3)
+            for name, value in medians.items()
+            if name != "ours"
+        },
+    }
+
+
+def bandwidth(times: Times, *, moved: int, copied: int) -> Case:
+    """The least traffic, in bytes, as a share of what the copy reaches."""
+    reached = copied / statistics.median(times["copy"])
+    return {
+        "bytes_moved_at_least": moved,
+        "copy_gb_per_s": round(reached / 1e9, 1),
+        "share_of_copy_bandwidth": round(moved / statistics.median(times["ours"]) / reached, 3),
     }
 
 
