@@ -81,7 +81,7 @@ template <int kClasses, bool kPlain, typename Store>
 #pragma GCC unroll 8
   for (int c = 0; c < kClasses; ++c) {
     Floats g = s.exponential[c] * factor;
-    if (!kPlain && terms.smoothed) g = g - all_lanes(terms.smooth[c]) * folded;
+    if (!kPlain && terms.smoothed) g = fused(all_lanes(-terms.smooth[c]), folded, g);
     g = subtract_where(equal(truth, all_lanes(int32_t(c))), where(valid, g), hit);
     if (scale.apart) g = where(valid, g * scale.value);
     store(c, g);
