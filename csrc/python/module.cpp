@@ -6,6 +6,8 @@
 #include <string>
 
 #include "../cpu/isa.h"
+#include "tomolift/huge_pages.h"
+#include "tomolift/scale_gradient.h"
 #include "tomolift/upsampled_cross_entropy.h"
 #include "tomolift/voxel_cross_entropy.h"
 
@@ -91,6 +93,14 @@ void upsampled_cuda(const std::array<int64_t, 13>& shape, int sampling,
       make_upsampled_buffers(addresses, grad_output_per_voxel, predictions), pointer<void>(stream));
   require_success("upsampled_cross_entropy", error);
 }
+
+void scale_cuda(int logits_type, int64_t count, uintptr_t factor, uintptr_t gradient, uintptr_t out,
+                uintptr_t stream) {
+  const int error =
+      scale_gradient_cuda(static_cast<LogitsType>(logits_type), count, pointer<float>(factor),
+                          pointer<void>(gradient), pointer<void>(out), pointer<void>(stream));
+  require_success("backward", error);
+}
 #endif
 
 }  // namespace
@@ -103,6 +113,9 @@ PYBIND11_MODULE(_core, m) {
 
   py::class_<CrossEntropyOptions>(m, "CrossEntropyOptions").def(py::init(&make_options));
 
+  m.def("advise_huge_pages", [](uintptr_t begin, int64_t bytes) {
+    advise_huge_pages(pointer<void>(begin), bytes);
+  });
   m.def("dense_cpu_workspace", [](const std::array<int64_t, 6>& shape, int threads) {
     return voxel_cross_entropy_cpu_workspace(make_dense_shape(shape), threads);
   });
@@ -145,6 +158,7 @@ PYBIND11_MODULE(_core, m) {
               make_upsampled_shape(shape, sampling, stride), options, want_gradient);
         });
   m.def("upsampled_cuda", &upsampled_cuda, release());
+  m.def("scale_gradient_cuda", &scale_cuda, release());
 #else
   m.attr("cuda_built") = false;
   m.attr("cuda_architectures") = "";

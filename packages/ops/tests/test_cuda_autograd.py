@@ -43,6 +43,28 @@ def test_a_graph_kept_for_three_backward_passes_gives_the_same_each_time(
     assert all(torch.equal(first, other) for other in others)
 
 
+def test_a_kept_graph_gives_each_factor_its_own_gradient(op: Any, labels: torch.Tensor) -> None:
+    leaf = logits()
+    loss, _ = op(leaf, labels)
+    gradients = [
+        torch.autograd.grad(loss, leaf, torch.tensor(factor, device="cuda"), retain_graph=True)[0]
+        for factor in (4.0, 1.0, 0.0)
+    ]
+    (last,) = torch.autograd.grad(loss, leaf, torch.tensor(2.0, device="cuda"))
+    assert torch.equal(gradients[0], gradients[1] * 4)
+    assert not gradients[2].any()
+    assert torch.equal(last, gradients[1] * 2)
+
+
+def test_a_last_backward_pass_takes_no_memory_for_the_gradient() -> None:
+    leaf = torch.randn(1, 3, 500, 600, device="cuda", requires_grad=True)
+    loss, _ = voxel_cross_entropy(leaf, torch.zeros(1, 500, 600, dtype=torch.int64, device="cuda"))
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    loss.backward()
+    assert torch.cuda.max_memory_allocated() - before < leaf.nbytes / 2
+
+
 def test_accumulating_gradients_do_not_write_into_the_stored_one(
     op: Any, labels: torch.Tensor
 ) -> None:

@@ -8,14 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tomolift.ops import _native
 from tomolift.ops._interception import intercepted
 
 
 def scaled(gradient: Tensor, grad_output: Tensor) -> Tensor:
-    """Return gradient times the scalar grad_output, leaving gradient as it is.
+    """Return gradient times the scalar grad_output; for the backward pass, which alone may call it.
 
-    On the CPU a factor of one costs nothing: gradient itself comes back.
+    A factor of one costs nothing: gradient itself comes back. On the CPU it is never written to. On
+    CUDA, where nobody waits for the factor, it is where this backward pass is its last.
     """
+    if gradient.is_cuda and not intercepted(gradient, grad_output):
+        # what torch's own compiled backward passes ask before they write into what was saved
+        kept = torch._C._autograd._get_current_graph_task_keep_graph()
+        out = torch.empty_like(gradient) if kept else gradient
+        _native.scale_on_cuda(gradient, grad_output, out=out)
+        return out
     if grad_output.device.type == "cpu" and not intercepted(gradient, grad_output):
         factor = grad_output.item()
         if factor == 1.0:

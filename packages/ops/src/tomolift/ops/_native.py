@@ -16,6 +16,8 @@ from tomolift.ops._grid import Grid
 _REDUCTIONS = ("none", "mean", "sum")
 # Below this a second thread costs more than it brings.
 _VOXELS_WORTH_THREADS = 65_536
+# Of fresh memory of this size some has to be whole huge pages (2 MiB each).
+_BYTES_WORTH_HUGE_PAGES = 8 << 20
 
 
 def build_info() -> dict[str, object]:
@@ -60,6 +62,14 @@ def empty_gradient(logits: Tensor) -> Tensor:
     return torch.empty_like(logits, memory_format=_memory_format(logits))
 
 
+def fresh_gradient(logits: Tensor) -> Tensor:
+    """empty_gradient in memory that is quick to write for the first time."""
+    gradient = empty_gradient(logits)
+    if gradient.device.type == "cpu" and gradient.nbytes >= _BYTES_WORTH_HUGE_PAGES:
+        _core.advise_huge_pages(_address(gradient), gradient.nbytes)
+    return gradient
+
+
 def dense_forward(
     logits: Tensor,
     labels: Tensor,
@@ -70,7 +80,7 @@ def dense_forward(
 ) -> Forward:
     """Loss and confusion matrix of (N, C, ...) logits, their gradient written into `gradient`.
 
-    That is what empty_gradient gives or, where these are dense, the logits themselves.
+    That is what fresh_gradient gives or, where these are dense, the logits themselves.
     """
     _require_device("voxel_cross_entropy", "logits", logits)
     labels = labels.contiguous()
@@ -235,6 +245,20 @@ def _run_upsampled(
     workspace = _workspace(size, low_logits)
     addresses = _addresses(*inputs, workspace, *outputs)
     _core.upsampled_cpu(*sampling, native, addresses, per_voxel, predictions, threads)
+
+
+def scale_on_cuda(gradient: Tensor, factor: Tensor, *, out: Tensor) -> None:
+    """Write gradient times factor, one number on the device, into out, which may be gradient.
+
+    Zeros stay zero whatever the factor is. In place a factor of one costs nothing.
+    """
+    factor = factor.to(torch.float32)
+    stream = torch.cuda.current_stream(gradient.device).cuda_stream
+    with torch.cuda.device(gradient.device):
+        _core.scale_gradient_cuda(
+            LOGITS_DTYPES.index(gradient.dtype), gradient.numel(),
+            _address(factor), _address(gradient), _address(out), stream,
+        )  # fmt: skip
 
 
 def _require_device(op: str, name: str, logits: Tensor) -> None:
