@@ -105,6 +105,9 @@ inline Floats where(Mask m, Floats a) { return {_mm256_and_ps(m.v, a.v)}; }
 inline Floats multiply_where(Mask m, Floats a, Floats b) {
   return {_mm256_blendv_ps(a.v, _mm256_mul_ps(a.v, b.v), m.v)};
 }
+inline Floats add_where(Mask m, Floats a, Floats b) {
+  return {_mm256_add_ps(a.v, _mm256_and_ps(m.v, b.v))};
+}
 inline Floats subtract_where(Mask m, Floats a, Floats b) {
   return {_mm256_sub_ps(a.v, _mm256_and_ps(m.v, b.v))};
 }

@@ -92,6 +92,9 @@ inline Floats where(Mask m, Floats a) { return {_mm512_maskz_mov_ps(m.v, a.v)}; 
 inline Floats multiply_where(Mask m, Floats a, Floats b) {
   return {_mm512_mask_mul_ps(a.v, m.v, a.v, b.v)};
 }
+inline Floats add_where(Mask m, Floats a, Floats b) {
+  return {_mm512_mask_add_ps(a.v, m.v, a.v, b.v)};
+}
 inline Floats subtract_where(Mask m, Floats a, Floats b) {
   return {_mm512_mask_sub_ps(a.v, m.v, a.v, b.v)};
 }

@@ -87,6 +87,7 @@ inline Floats select(Mask m, Floats a, Floats b) { return {m.v ? a.v : b.v}; }
 inline Ints select(Mask m, Ints a, Ints b) { return {m.v ? a.v : b.v}; }
 inline Floats where(Mask m, Floats a) { return select(m, a, all_lanes(0.0f)); }
 inline Floats multiply_where(Mask m, Floats a, Floats b) { return select(m, a * b, a); }
+inline Floats add_where(Mask m, Floats a, Floats b) { return a + where(m, b); }
 inline Floats subtract_where(Mask m, Floats a, Floats b) { return a - where(m, b); }
 
 // table[index] of at most 8 entries; anything where the index is negative.

@@ -80,17 +80,18 @@ template <int kClasses, bool kPlain, typename Store>
   const Floats factor = total / s.sum;
 #pragma GCC unroll 8
   for (int c = 0; c < kClasses; ++c) {
-    Floats g = s.exponential[c] * factor;
-    if (!kPlain && terms.smoothed) g = fused(all_lanes(-terms.smooth[c]), folded, g);
+    const bool smoothed = !kPlain && terms.smoothed;
+    Floats g = smoothed ? fused(s.exponential[c], factor, all_lanes(-terms.smooth[c]) * folded)
+                        : s.exponential[c] * factor;
     g = subtract_where(equal(truth, all_lanes(int32_t(c))), where(valid, g), hit);
     if (scale.apart) g = where(valid, g * scale.value);
     store(c, g);
   }
 }
 
-// The losses of several vectors as the log of a product of their sums: one log for kProduct of
-// them. At most 8 classes and 16 factors are 2^48.
-constexpr int kProduct = 16;
+// The losses of several vectors are the log of a product of their sums: one log for kProduct of
+// them. 32 factors of at most 8 are 2^96, within float's range.
+constexpr int kProduct = 32;
 
 template <int kClasses, bool kPlain>
 class LaneLoss {
@@ -109,8 +110,8 @@ class LaneLoss {
       for (int c = 0; c < kClasses; ++c) {
         products_[c] = multiply_where(equal(truth, all_lanes(int32_t(c))), products_[c], s.sum);
       }
-      const Floats hit = where(valid, lookup(terms.hit, truth));
-      rest_ = rest_ + where(valid, fused(hit, s.at_truth, s.smooth_part));
+      const Floats hit = lookup(terms.hit, truth);
+      rest_ = add_where(valid, rest_, fused(hit, s.at_truth, s.smooth_part));
     }
   }
 

@@ -146,7 +146,7 @@ class _VoxelCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         gradient = None
         if store:
-            gradient = logits.detach() if inplace else _native.empty_gradient(logits)
+            gradient = logits.detach() if inplace else _native.fresh_gradient(logits)
         result = _native.dense_forward(logits, labels, weight, options, gradient=gradient)
         if gradient is not None and inplace:
             # whoever has saved the logits for its own backward pass is told by autograd
@@ -182,7 +182,7 @@ class _VoxelCrossEntropy(torch.autograd.Function):
             anchor = logits
             ctx.spent = ctx.inplace
             with torch.no_grad():
-                gradient = logits.detach() if ctx.inplace else _native.empty_gradient(logits)
+                gradient = logits.detach() if ctx.inplace else _native.fresh_gradient(logits)
                 _native.dense_backward(
                     grad_output, logits, labels, weight, denominator, ctx.options, gradient=gradient
                 )
@@ -208,7 +208,7 @@ def _forward_op(
         reduction=reduction,
         check_labels=check_labels,
     )
-    gradient = _native.empty_gradient(logits) if store else None
+    gradient = _native.fresh_gradient(logits) if store else None
     result = _native.dense_forward(logits, labels, weight, options, gradient=gradient)
     kept = gradient if gradient is not None else logits.new_empty(0)
     return result.loss, result.confusion, kept, result.denominator
@@ -252,7 +252,7 @@ def _backward_op(
         reduction=reduction,
         check_labels="ignore",
     )
-    gradient = _native.empty_gradient(logits)
+    gradient = _native.fresh_gradient(logits)
     _native.dense_backward(
         grad_output, logits, labels, weight, denominator, options, gradient=gradient
     )
