@@ -20,14 +20,18 @@ class ConfusionCounts {
     if (truth >= 0) packed_ += 1ull << (kBits * kClasses * truth + kBits * prediction);
   }
 
-  // Every lane of the warp calls it.
+  // Every lane of the warp calls it; each entry's sum goes to a lane of its own, and all at once to
+  // the matrix: an atomic and its branch for each entry are 24 instructions, a choice is one.
   __device__ void flush(unsigned int* matrix) {
+    const int lane = int(threadIdx.x) % 32;
+    unsigned int mine = 0;
 #pragma unroll
     for (int entry = 0; entry < kClasses * kClasses; ++entry) {
-      const unsigned int mine = (unsigned int)(packed_ >> (kBits * entry)) & kMost;
-      const unsigned int count = __reduce_add_sync(0xffffffffu, mine);
-      if (threadIdx.x % 32 == 0 && count > 0) atomicAdd(&matrix[entry], count);
+      const unsigned int count = (unsigned int)(packed_ >> (kBits * entry)) & kMost;
+      const unsigned int sum = __reduce_add_sync(0xffffffffu, count);
+      mine = lane == entry ? sum : mine;
     }
+    if (mine > 0) atomicAdd(&matrix[lane], mine);
     packed_ = 0;
   }
 
