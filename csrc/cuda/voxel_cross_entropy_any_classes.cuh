@@ -26,7 +26,7 @@ __device__ inline int load_one_truth(const DenseJob& job, int64_t position) {
 }
 
 template <typename Element>
-__global__ void __launch_bounds__(kDenseThreads) run_tiles_of_any_classes(DenseJob job) {
+__global__ void __launch_bounds__(kDenseThreads, 4) run_tiles_of_any_classes(DenseJob job) {
   __shared__ unsigned int matrix[kDenseSharedClasses * kDenseSharedClasses];
   const DenseShape& shape = job.shape;
   const DenseBuffers& buffers = job.buffers;
@@ -37,8 +37,8 @@ __global__ void __launch_bounds__(kDenseThreads) run_tiles_of_any_classes(DenseJ
   const TargetTerms<float> terms{job.hit, job.smooth, float(job.totals->smooth_total),
                                  job.options.label_smoothing > 0.0};
   const float* grad_output = static_cast<const float*>(buffers.grad_output);
-  const int64_t sample = int64_t(blockIdx.x) / job.tiles_per_sample;
-  const int64_t begin = int64_t(blockIdx.x) % job.tiles_per_sample * kDenseTile;
+  const unsigned int sample = blockIdx.x / (unsigned int)(job.tiles_per_sample);
+  const int64_t begin = (blockIdx.x - int64_t(sample) * job.tiles_per_sample) * kDenseTile;
   const int64_t end = min(begin + kDenseTile, shape.voxels);
   double loss = 0.0;
   for (int64_t v = begin + threadIdx.x; v < end; v += kDenseThreads) {

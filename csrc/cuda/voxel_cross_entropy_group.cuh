@@ -42,22 +42,32 @@ __device__ inline bool holds(const DenseGroup& group, int k) {
   return Traits::kPacks || k * Traits::kStep < group.left;
 }
 
+// From a voxel to the next in the logits; known at compile time but for single elements.
+template <typename Traits, int kClasses>
+__device__ inline int64_t voxel_stride(const DenseShape& shape) {
+  if constexpr (Traits::kAccess == DenseAccess::kPlanes) return 1;
+  if constexpr (Traits::kAccess == DenseAccess::kChannelsLast) return kClasses;
+  return shape.stride_voxel;
+}
+
 // The first of a thread's groups in the tile; each next one begins kDenseThreads * kVoxels later.
-template <typename Traits>
-__device__ inline DenseGroup first_group(const DenseJob& job, int64_t tile) {
-  const int64_t sample = tile / job.tiles_per_sample;
-  const int64_t begin = tile % job.tiles_per_sample * kDenseTile;
+template <typename Traits, int kClasses>
+__device__ inline DenseGroup first_group(const DenseJob& job, unsigned int tile) {
+  // in 32 bits, as tiles are no more than blocks; in 64 a division is a function call
+  const unsigned int sample = tile / (unsigned int)(job.tiles_per_sample);
+  const int64_t begin = (tile - int64_t(sample) * job.tiles_per_sample) * kDenseTile;
   const int within = int(threadIdx.x) * (Traits::kPacks ? Traits::kVoxels : 1);
   return {sample * job.shape.voxels + begin + within,
-          sample * job.shape.stride_batch + (begin + within) * job.shape.stride_voxel,
+          sample * job.shape.stride_batch +
+              (begin + within) * voxel_stride<Traits, kClasses>(job.shape),
           int(min(kDenseTile, job.shape.voxels - begin)) - within};
 }
 
-template <typename Traits>
+template <typename Traits, int kClasses>
 __device__ inline void advance(const DenseJob& job, DenseGroup& group) {
   constexpr int kBy = kDenseThreads * Traits::kVoxels;
   group.position += kBy;
-  group.offset += kBy * job.shape.stride_voxel;
+  group.offset += kBy * voxel_stride<Traits, kClasses>(job.shape);
   group.left -= kBy;
 }
 

@@ -14,13 +14,14 @@ namespace {
 // many as leave no kernel spilling. Memory wants about 30 KB under way in each multiprocessor (4.8
 // TB/s for 0.8 us, over 132); of three classes 4 blocks have 48 KB, 3 have 36 KB.
 template <typename Traits>
-constexpr int blocks_of(int classes) {
-  const bool light = Traits::kPacks && Traits::kUnitVoxels == 1;
-  return (classes <= 3 ? 3 : (classes <= 4 ? 2 : 1)) + int(light);
+constexpr int blocks_of(int classes, bool plain) {
+  const int blocks = classes <= 3 ? 3 : (classes <= 4 ? 2 : 1);
+  if (Traits::kPacks && Traits::kUnitVoxels == 1) return blocks + 1;
+  return blocks > 1 && Traits::kPacks && !plain ? blocks - 1 : blocks;
 }
 
 template <typename Traits, int kClasses, bool kPlain>
-__global__ void __launch_bounds__(kDenseThreads, blocks_of<Traits>(kClasses))
+__global__ void __launch_bounds__(kDenseThreads, blocks_of<Traits>(kClasses, kPlain))
     run_tiles(DenseJob job) {
   constexpr int kVoxels = Traits::kVoxels;
   constexpr int kUnitVoxels = Traits::kUnitVoxels;
@@ -49,9 +50,9 @@ __global__ void __launch_bounds__(kDenseThreads, blocks_of<Traits>(kClasses))
   }
   Counts counts;
   double loss = 0.0;
-  DenseGroup group = first_group<Traits>(job, blockIdx.x);
+  DenseGroup group = first_group<Traits, kClasses>(job, blockIdx.x);
 #pragma unroll 1
-  for (; group.left > 0; advance<Traits>(job, group)) {
+  for (; group.left > 0; advance<Traits, kClasses>(job, group)) {
     // 1 load: the logits, then the labels, and only then what waits for either
     uint32_t words[4 * kClasses];
     int truth[kVoxels];
