@@ -23,7 +23,10 @@ struct Brick {
 
 __device__ inline int piece_begin(const CudaAxis& axis, int cell, int64_t piece, int64_t pieces) {
   const int first = axis.first[cell];
-  return first + int(int64_t(axis.first[cell + 1] - first) * piece / pieces);
+  const int end = axis.first[cell + 1];
+  if (piece == 0) return first;  // no cell is cut, mostly, and a 64-bit division takes long
+  if (piece == pieces) return end;
+  return first + int(int64_t(end - first) * piece / pieces);
 }
 
 __device__ inline Brick find_brick(const BrickJob& job, unsigned int index) {
