@@ -25,11 +25,11 @@ class Call {
       : p_(p),
         type_(p.dense.options.logits_type),
         losses_(p.dense.grad_output.size()),
-        low_(p.low.size(), size_of(type_), p.dense.shift, 0xff),
-        labels_(p.dense.labels.size(), size_of(p.dense.options.label_type), p.dense.shift, 0),
-        grad_output_(losses_, sizeof(float), 0, 0),
-        loss_(losses_, sizeof(float), 0, 0xff),
-        gradient_(p.low.size(), sizeof(float), 0, 0xff),
+        low_(p.low.size(), size_of(type_), p.dense.place, 0xff),
+        labels_(p.dense.labels.size(), size_of(p.dense.options.label_type), p.dense.place, 0),
+        grad_output_(losses_, sizeof(float), p.dense.place, 0),
+        loss_(losses_, sizeof(float), p.dense.place, 0xff),
+        gradient_(p.low.size(), sizeof(float), p.dense.place, 0xff),
         workspace_(
             tomolift::upsampled_cross_entropy_cuda_workspace(p.shape, p.dense.options, true)) {
     const tomolift::UpsampledShape& s = p.shape;

@@ -15,7 +15,7 @@ struct DenseProblem {
   std::vector<int64_t> labels;
   std::vector<double> weight;
   std::vector<double> grad_output;  // [1] or [N * V]
-  int64_t shift;                    // of the bases, in elements
+  Place place;
 };
 
 struct DenseResult {
@@ -26,10 +26,10 @@ struct DenseResult {
   tomolift::LabelFault fault;
 };
 
-// `turn` picks a combination of options; every one of them turns up in a run of 48.
+// `turn` seeds everything; the reduction is turn % 3.
 inline DenseProblem draw_dense(tomolift::LogitsType type, int64_t batch, int64_t classes,
                                int64_t voxels, bool channels_last, int turn) {
-  std::mt19937 generator(turn);
+  std::mt19937 generator(turn), choice(turn + 1000);
   DenseProblem p;
   p.shape = {batch,
              classes,
@@ -38,9 +38,11 @@ inline DenseProblem draw_dense(tomolift::LogitsType type, int64_t batch, int64_t
              channels_last ? 1 : voxels,
              channels_last ? classes : 1};
   const tomolift::Reduction reduction = tomolift::Reduction(turn % 3);
-  p.options = {type,    tomolift::LabelType(turn % 4),  reduction, true,
-               classes, turn / 2 % 2 == 0 ? 0.0 : 0.125};
-  p.shift = turn / 4 % 2;
+  const tomolift::LabelType label_type = tomolift::LabelType(choice() % 4);
+  const double smoothing = choice() % 2 == 0 ? 0.0 : 0.125;
+  const bool weighted = choice() % 2 == 0;
+  p.options = {type, label_type, reduction, true, classes, smoothing};
+  p.place = Place(choice() % 3);
   // sixteenths up to 8 fit into every type, and are often equal
   for (int64_t i = 0; i < batch * classes * voxels; ++i) {
     p.logits.push_back((double(generator() % 255) - 127.0) / 16.0);
@@ -50,7 +52,7 @@ inline DenseProblem draw_dense(tomolift::LogitsType type, int64_t batch, int64_t
   }
   p.labels[0] = 0;  // at least one voxel is valid
   for (int64_t c = 0; c < classes; ++c) {
-    p.weight.push_back(turn % 5 == 0 ? 1.0 : 0.5 + 0.25 * double(c));
+    p.weight.push_back(weighted ? 0.5 + 0.25 * double(c) : 1.0);
   }
   const int64_t seeds = reduction == tomolift::Reduction::kNone ? batch * voxels : 1;
   for (int64_t i = 0; i < seeds; ++i) {
@@ -64,18 +66,20 @@ inline int64_t offset_of(const DenseProblem& p, int64_t voxel, int64_t c) {
          voxel % p.shape.voxels * p.shape.stride_voxel + c * p.shape.stride_class;
 }
 
-inline DenseResult run_dense(const DenseProblem& p, int threads, bool in_place = false) {
+// The backward pass alone is told the denominator that the forward pass found.
+inline DenseResult run_dense(const DenseProblem& p, int threads, bool in_place = false,
+                             Pass pass = Pass::kBoth, const double* denominator = nullptr) {
   const tomolift::LogitsType type = p.options.logits_type;
   const tomolift::LogitsType real = type == tomolift::LogitsType::kFloat64
                                         ? tomolift::LogitsType::kFloat64
                                         : tomolift::LogitsType::kFloat32;
   const int64_t count = p.logits.size(), voxels = p.labels.size(), classes = p.shape.classes;
   const int64_t losses = p.grad_output.size();
-  Bytes logits(count, size_of(type), p.shift, 0);
-  Bytes gradient(count, size_of(type), p.shift, 0xff);  // NaN: an element left unwritten shows
-  Bytes labels(voxels, size_of(p.options.label_type), p.shift, 0);
-  Bytes loss(losses, size_of(real), 0, 0xff);
-  Bytes grad_output(losses, size_of(real), 0, 0);
+  Bytes logits(count, size_of(type), p.place, 0);
+  Bytes gradient(count, size_of(type), p.place, 0xff);  // NaN: an element left unwritten shows
+  Bytes labels(voxels, size_of(p.options.label_type), p.place, 0);
+  Bytes loss(losses, size_of(real), p.place, 0xff);
+  Bytes grad_output(losses, size_of(real), p.place, 0);
   for (int64_t i = 0; i < count; ++i) {
     write_element(type, p.logits[i], logits.data() + i * size_of(type));
   }
@@ -90,10 +94,17 @@ inline DenseResult run_dense(const DenseProblem& p, int threads, bool in_place =
   r.confusion.assign(classes * classes, -1);
   char* written = in_place ? logits.data() : gradient.data();
   Workspace workspace(tomolift::voxel_cross_entropy_cpu_workspace(p.shape, threads));
-  const tomolift::DenseBuffers buffers{logits.data(),      labels.data(),  p.weight.data(),
-                                       grad_output.data(), losses > 1,     nullptr,
-                                       workspace.data(),   loss.data(),    written,
-                                       r.confusion.data(), &r.denominator, &r.fault};
+  tomolift::DenseBuffers buffers{logits.data(),      labels.data(),  p.weight.data(),
+                                 grad_output.data(), losses > 1,     denominator,
+                                 workspace.data(),   loss.data(),    written,
+                                 r.confusion.data(), &r.denominator, &r.fault};
+  if (pass == Pass::kForward) buffers.gradient = nullptr;
+  if (pass == Pass::kBackward) {
+    buffers.loss = nullptr;
+    buffers.confusion = nullptr;
+    buffers.denominator = nullptr;
+    buffers.fault = nullptr;
+  }
   tomolift::voxel_cross_entropy_cpu(p.shape, p.options, buffers, threads);
   for (int64_t i = 0; i < losses; ++i) {
     r.loss.push_back(read_element(real, loss.data() + i * size_of(real)));

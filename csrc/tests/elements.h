@@ -1,8 +1,12 @@
 // Logits and labels of every type, written and read back by arithmetic that the core does not use.
 #pragma once
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -72,18 +76,47 @@ inline void write_label(tomolift::LabelType type, int64_t value, char* at) {
   std::memcpy(at, &value, size_of(type));  // little-endian: the low bytes come first
 }
 
-// Exactly as many bytes as the elements take, `shift` elements past an aligned address, so that
-// AddressSanitizer sees the first byte read or written too many.
+// Where elements lie: what they do not reach must not be touched.
+enum class Place : int {
+  kHeap = 0,     // AddressSanitizer sees the first byte read or written too many
+  kShifted = 1,  // the same, one element past an aligned address
+  kFenced = 2,   // a page without access follows: masked vectors get past AddressSanitizer
+};
+
 class Bytes {
  public:
-  Bytes(int64_t count, int64_t element, int64_t shift, unsigned char fill)
-      : offset_(shift * element), bytes_((count + shift) * element, char(fill)) {}
-  char* data() { return bytes_.data() + offset_; }
-  const char* data() const { return bytes_.data() + offset_; }
+  Bytes(int64_t count, int64_t element, Place place, unsigned char fill) : size_(count * element) {
+    if (place == Place::kFenced) {
+      const int64_t page = sysconf(_SC_PAGESIZE);
+      const int64_t whole = (size_ + page - 1) / page * page;
+      mapped_ = whole + page;
+      memory_ = static_cast<char*>(mmap(nullptr, size_t(mapped_), PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      CHECK(memory_ != MAP_FAILED && mprotect(memory_ + whole, size_t(page), PROT_NONE) == 0);
+      offset_ = whole - size_;
+    } else {
+      offset_ = place == Place::kShifted ? element : 0;
+      memory_ = static_cast<char*>(std::malloc(size_t(size_ + offset_)));
+    }
+    std::memset(data(), fill, size_t(size_));
+  }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+  ~Bytes() {
+    if (mapped_ > 0) {
+      munmap(memory_, size_t(mapped_));
+    } else {
+      std::free(memory_);
+    }
+  }
+  char* data() { return memory_ + offset_; }
+  const char* data() const { return memory_ + offset_; }
 
  private:
-  int64_t offset_;
-  std::vector<char> bytes_;
+  int64_t size_;
+  int64_t offset_ = 0;
+  int64_t mapped_ = 0;
+  char* memory_ = nullptr;
 };
 
 // An op's workspace, aligned as the ops ask for.
@@ -97,3 +130,6 @@ class Workspace {
  private:
   std::vector<char> bytes_;
 };
+
+// Which of an op's outputs are asked for.
+enum class Pass { kBoth, kForward, kBackward };

@@ -7,18 +7,20 @@ namespace {
 using tomolift::LogitsType;
 using tomolift::Sampling;
 
-UpsampledResult run(const UpsampledProblem& p, int threads) {
+// The backward pass alone is told the denominator that the forward pass found.
+UpsampledResult run(const UpsampledProblem& p, int threads, Pass pass = Pass::kBoth,
+                    const double* denominator = nullptr) {
   const tomolift::CrossEntropyOptions& options = p.dense.options;
   const LogitsType type = options.logits_type;
   const LogitsType real =
       type == LogitsType::kFloat64 ? LogitsType::kFloat64 : LogitsType::kFloat32;
   const int64_t voxels = p.dense.labels.size(), losses = p.dense.grad_output.size();
   const int64_t label_size = size_of(options.label_type);
-  Bytes low(p.low.size(), size_of(type), p.dense.shift, 0);
-  Bytes labels(voxels, label_size, p.dense.shift, 0);
-  Bytes gradient(p.low.size(), size_of(real), p.dense.shift, 0xff);
-  Bytes loss(losses, size_of(real), 0, 0xff);
-  Bytes grad_output(losses, size_of(real), 0, 0);
+  Bytes low(p.low.size(), size_of(type), p.dense.place, 0);
+  Bytes labels(voxels, label_size, p.dense.place, 0);
+  Bytes gradient(p.low.size(), size_of(real), p.dense.place, 0xff);
+  Bytes loss(losses, size_of(real), p.dense.place, 0xff);
+  Bytes grad_output(losses, size_of(real), p.dense.place, 0);
   for (size_t i = 0; i < p.low.size(); ++i) {
     write_element(type, p.low[i], low.data() + i * size_of(type));
   }
@@ -31,14 +33,21 @@ UpsampledResult run(const UpsampledProblem& p, int threads) {
   UpsampledResult r{};
   DenseResult& d = r.dense;
   d.confusion.assign(p.shape.classes * p.shape.classes, -1);
-  Workspace workspace(
-      tomolift::upsampled_cross_entropy_cpu_workspace(p.shape, options, true, threads));
-  tomolift::upsampled_cross_entropy_cpu(
-      p.shape, options,
-      {low.data(), labels.data(), p.dense.weight.data(), grad_output.data(), losses > 1, nullptr,
-       workspace.data(), loss.data(), gradient.data(), d.confusion.data(), &d.denominator, &d.fault,
-       nullptr},
-      threads);
+  Workspace workspace(tomolift::upsampled_cross_entropy_cpu_workspace(
+      p.shape, options, pass != Pass::kForward, threads));
+  tomolift::UpsampledBuffers buffers{
+      low.data(),      labels.data(),      p.dense.weight.data(), grad_output.data(),
+      losses > 1,      denominator,        workspace.data(),      loss.data(),
+      gradient.data(), d.confusion.data(), &d.denominator,        &d.fault,
+      nullptr};
+  if (pass == Pass::kForward) buffers.gradient = nullptr;
+  if (pass == Pass::kBackward) {
+    buffers.loss = nullptr;
+    buffers.confusion = nullptr;
+    buffers.denominator = nullptr;
+    buffers.fault = nullptr;
+  }
+  tomolift::upsampled_cross_entropy_cpu(p.shape, options, buffers, threads);
   for (int64_t i = 0; i < losses; ++i) {
     d.loss.push_back(read_element(real, loss.data() + i * size_of(real)));
   }
@@ -57,15 +66,22 @@ UpsampledResult run(const UpsampledProblem& p, int threads) {
 }
 
 void threads_and_place_do_not_change_a_bit(const UpsampledProblem& p) {
-  UpsampledProblem shifted = p;
-  shifted.dense.shift = 1 - p.dense.shift;
+  UpsampledProblem moved = p;
+  moved.dense.place = p.dense.place == Place::kFenced ? Place::kShifted : Place::kFenced;
   const UpsampledResult alone = run(p, 1);
-  for (const UpsampledResult& other : {run(p, 2), run(p, 3), run(p, 7), run(shifted, 2)}) {
+  for (const UpsampledResult& other : {run(p, 2), run(p, 3), run(p, 7), run(moved, 2)}) {
     CHECK(other.dense.loss == alone.dense.loss);
     CHECK(other.dense.gradient == alone.dense.gradient);
     CHECK(other.dense.confusion == alone.dense.confusion);
     CHECK(other.predictions == alone.predictions);
   }
+}
+
+void each_pass_alone_gives_the_same_bits(const UpsampledProblem& p) {
+  const DenseResult both = run(p, 2).dense;
+  const DenseResult forward = run(p, 2, Pass::kForward).dense;
+  CHECK(forward.loss == both.loss && forward.confusion == both.confusion);
+  CHECK(run(p, 2, Pass::kBackward, &both.denominator).dense.gradient == both.gradient);
 }
 
 void nothing_valid_gives_a_zero_gradient(UpsampledProblem p) {
@@ -107,6 +123,7 @@ int main() {
           const UpsampledProblem p =
               draw_upsampled(type, classes, size[0], size[1], sampling, ++turn);
           agrees_with_the_functor(p, run(p, 1 + turn % 3));
+          each_pass_alone_gives_the_same_bits(p);
         }
       }
       const UpsampledProblem p =

@@ -50,10 +50,11 @@ void agrees_with_the_functor(const DenseProblem& p, int threads) {
   }
 }
 
+bool same(const std::vector<double>& x, const std::vector<double>& y) {
+  return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) == 0;
+}
+
 bool same_bits(const DenseResult& a, const DenseResult& b) {
-  const auto same = [](const std::vector<double>& x, const std::vector<double>& y) {
-    return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) == 0;
-  };
   return same(a.loss, b.loss) && same(a.gradient, b.gradient) && a.confusion == b.confusion &&
          a.denominator == b.denominator;
 }
@@ -62,9 +63,21 @@ void threads_and_place_do_not_change_a_bit(const DenseProblem& p) {
   const DenseResult alone = run_dense(p, 1);
   for (int threads : {2, 3, 7}) CHECK(same_bits(run_dense(p, threads), alone));
   CHECK(same_bits(run_dense(p, 2, true), alone));
-  DenseProblem shifted = p;
-  shifted.shift = 1 - p.shift;
-  CHECK(same_bits(run_dense(shifted, 2), alone));
+  for (const Place place : {Place::kHeap, Place::kShifted, Place::kFenced}) {
+    DenseProblem moved = p;
+    moved.place = place;
+    CHECK(same_bits(run_dense(moved, 2), alone));
+  }
+}
+
+void each_pass_alone_gives_the_same_bits(const DenseProblem& p) {
+  const DenseResult both = run_dense(p, 2);
+  const DenseResult forward = run_dense(p, 2, false, Pass::kForward);
+  CHECK(same(forward.loss, both.loss) && forward.confusion == both.confusion);
+  CHECK(forward.denominator == both.denominator);
+  const DenseResult backward = run_dense(p, 2, false, Pass::kBackward, &both.denominator);
+  CHECK(same(backward.gradient, both.gradient));
+  CHECK(same(run_dense(p, 2, true, Pass::kBackward, &both.denominator).gradient, both.gradient));
 }
 
 void ignored_voxels_have_a_zero_gradient(DenseProblem p) {
@@ -114,6 +127,7 @@ int main() {
         }
         const DenseProblem p = draw_dense(type, 2, classes, 131, channels_last, ++turn);
         ignored_voxels_have_a_zero_gradient(p);
+        each_pass_alone_gives_the_same_bits(p);
         labels_out_of_range_are_counted_and_named(p);
       }
     }
