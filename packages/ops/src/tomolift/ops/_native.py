@@ -331,7 +331,8 @@ def _threads(voxels: int) -> int:
 
 
 def _workspace(size: int, like: Tensor) -> Tensor:
-    # torch aligns to 64 bytes on the CPU and to 512 on CUDA
+    # torch aligns to 64 bytes on the CPU and to 512 on CUDA; there it may be given up before the
+    # kernels have run, as whoever gets it next comes after them on the same stream
     return torch.empty(size, dtype=torch.uint8, device=like.device)
 
 
