@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <type_traits>
 
 #include "tomolift/types.h"
 
@@ -9,38 +10,37 @@ namespace tomolift {
 namespace {
 
 // Compared in the labels' own type, so that many fit into a vector.
-template <typename Label>
+template <typename Label, bool kHasIgnore>
 struct LabelRule {
-  Label last;  // class; all labels may be one if there are more classes than values
-  bool has_ignore;
+  using Unsigned = std::make_unsigned_t<Label>;  // negative labels are beyond every class
+
+  Unsigned last;  // class; all labels may be one if there are more classes than values
   Label ignore;
 
   LabelRule(int64_t classes, const CrossEntropyOptions& options)
       : last(classes - 1 < int64_t(std::numeric_limits<Label>::max())
-                 ? Label(classes - 1)
-                 : std::numeric_limits<Label>::max()),
-        // -100 is no uint8: compared after a cast it would match 156
-        has_ignore(options.has_ignore_index &&
-                   int64_t(Label(options.ignore_index)) == options.ignore_index),
+                 ? Unsigned(classes - 1)
+                 : Unsigned(std::numeric_limits<Label>::max())),
         ignore(Label(options.ignore_index)) {}
-  bool ignored(Label label) const { return has_ignore & (label == ignore); }
-  bool inside(Label label) const { return (label >= Label(0)) & (label <= last); }
+  bool ignored(Label label) const { return kHasIgnore && label == ignore; }
+  bool inside(Label label) const { return Unsigned(label) <= last; }
 };
 
-// truth[i] is the class, or Truth(-1) where the voxel takes part in nothing: 255 for uint8_t, which
-// serves up to 254 classes.
-template <typename Label, typename Truth>
-inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_t classes,
-                           const CrossEntropyOptions& options, Truth* __restrict truth,
-                           LabelFault& fault) {
-  const LabelRule<Label> rule(classes, options);
-  const Label* __restrict labels = static_cast<const Label*>(source) + offset;
+// -100 is no uint8: compared after a cast it would match 156.
+template <typename Label>
+inline bool may_be_ignored(const CrossEntropyOptions& options) {
+  return options.has_ignore_index && int64_t(Label(options.ignore_index)) == options.ignore_index;
+}
+
+template <typename Label, bool kHasIgnore, typename Truth>
+inline void read_labels_by(const LabelRule<Label, kHasIgnore>& rule, const Label* __restrict labels,
+                           int64_t offset, int64_t n, Truth* __restrict truth, LabelFault& fault) {
   Truth wrong = 0;
   for (int64_t i = 0; i < n; ++i) {
     const bool inside = rule.inside(labels[i]);
     const bool ignored = rule.ignored(labels[i]);
     truth[i] = (inside & !ignored) ? Truth(labels[i]) : Truth(-1);
-    wrong = Truth(wrong | Truth(!inside & !ignored));
+    wrong = Truth(wrong | ((inside | ignored) ? Truth(0) : Truth(1)));
   }
   if (wrong == 0) return;
   int64_t first = -1;
@@ -57,6 +57,20 @@ inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_
   fault.count += faults;
 }
 
+template <typename Label, typename Truth>
+inline void read_labels_as(const void* source, int64_t offset, int64_t n, int64_t classes,
+                           const CrossEntropyOptions& options, Truth* truth, LabelFault& fault) {
+  const Label* labels = static_cast<const Label*>(source) + offset;
+  if (may_be_ignored<Label>(options)) {
+    const LabelRule<Label, true> rule(classes, options);
+    return read_labels_by(rule, labels, offset, n, truth, fault);
+  }
+  const LabelRule<Label, false> rule(classes, options);
+  read_labels_by(rule, labels, offset, n, truth, fault);
+}
+
+// truth[i] is the class, or Truth(-1) where the voxel takes part in nothing: 255 for uint8_t, which
+// serves up to 254 classes.
 template <typename Truth>
 inline void read_labels(const void* labels, int64_t offset, int64_t n, int64_t classes,
                         const CrossEntropyOptions& options, Truth* truth, LabelFault& fault) {

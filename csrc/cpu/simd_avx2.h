@@ -112,9 +112,13 @@ inline Floats subtract_where(Mask m, Floats a, Floats b) {
   return {_mm256_sub_ps(a.v, _mm256_and_ps(m.v, b.v))};
 }
 
-// table[index] of at most 8 entries; anything where the index is negative.
-inline Floats lookup(const float* table, Ints index) {
-  return {_mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index.v)};
+// Eight entries; lookup gives anything where the index is negative.
+struct LaneTable {
+  explicit LaneTable(const float* entries) : v(_mm256_loadu_ps(entries)) {}
+  __m256 v;
+};
+inline Floats lookup(LaneTable table, Ints index) {
+  return {_mm256_permutevar8x32_ps(table.v, index.v)};
 }
 
 // exp(x) for x <= 0 or NaN, exactly 0 for -inf: 2^n p(t - n), n nearest to t = x / log(2), p of

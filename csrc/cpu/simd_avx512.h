@@ -99,10 +99,13 @@ inline Floats subtract_where(Mask m, Floats a, Floats b) {
   return {_mm512_mask_sub_ps(a.v, m.v, a.v, b.v)};
 }
 
-// table[index] of at most 8 entries; anything where the index is negative.
-inline Floats lookup(const float* table, Ints index) {
-  const __m512 entries = _mm512_castps256_ps512(_mm256_loadu_ps(table));
-  return {_mm512_permutexvar_ps(_mm512_and_si512(index.v, _mm512_set1_epi32(7)), entries)};
+// Eight entries; lookup gives anything where the index is negative.
+struct LaneTable {
+  explicit LaneTable(const float* entries) : v(_mm512_broadcast_f32x8(_mm256_loadu_ps(entries))) {}
+  __m512 v;  // twice
+};
+inline Floats lookup(LaneTable table, Ints index) {
+  return {_mm512_permutexvar_ps(index.v, table.v)};
 }
 
 // exp(x) for x <= 0 or NaN, exactly 0 for -inf: 2^floor(t) p(t - floor(t)), p of degree 5 with

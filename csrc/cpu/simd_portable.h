@@ -90,10 +90,14 @@ inline Floats multiply_where(Mask m, Floats a, Floats b) { return select(m, a * 
 inline Floats add_where(Mask m, Floats a, Floats b) { return a + where(m, b); }
 inline Floats subtract_where(Mask m, Floats a, Floats b) { return a - where(m, b); }
 
-// table[index] of at most 8 entries; anything where the index is negative.
-inline Floats lookup(const float* table, Ints index) {
+// Eight entries; lookup gives anything where the index is negative.
+struct LaneTable {
+  explicit LaneTable(const float* entries) : entries(entries) {}
+  const float* entries;
+};
+inline Floats lookup(LaneTable table, Ints index) {
   Floats a;
-  for (int lane = 0; lane < kLanes; ++lane) a.v[lane] = table[index.v[lane] & 7];
+  for (int lane = 0; lane < kLanes; ++lane) a.v[lane] = table.entries[index.v[lane] & 7];
   return a;
 }
 

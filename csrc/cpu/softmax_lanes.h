@@ -8,6 +8,23 @@
 namespace tomolift {
 namespace {
 
+// TargetTerms in vectors.
+template <int kClasses>
+struct LaneTerms {
+  explicit LaneTerms(const TargetTerms<float>& terms)
+      : hit(terms.hit), smooth_total(all_lanes(terms.smooth_total)), smoothed(terms.smoothed) {
+    for (int c = 0; c < kClasses; ++c) {
+      smooth[c] = all_lanes(terms.smooth[c]);
+      total[c] = all_lanes(terms.hit[c] + terms.smooth_total);
+    }
+  }
+  LaneTable hit;
+  Floats smooth[kClasses];
+  Floats total[kClasses];  // of hit and smooth, the weight of the log
+  Floats smooth_total;
+  bool smoothed;
+};
+
 template <int kClasses>
 struct LaneSoftmax {
   Floats exponential[kClasses];  // of z - max
@@ -32,9 +49,8 @@ inline Ints predict_lanes(const Floats (&z)[kClasses]) {
 }
 
 template <int kClasses, bool kPlain>
-[[gnu::always_inline]] inline LaneSoftmax<kClasses> softmax_lanes(const Floats (&z)[kClasses],
-                                                                  Ints truth,
-                                                                  const TargetTerms<float>& terms) {
+[[gnu::always_inline]] inline LaneSoftmax<kClasses> softmax_lanes(
+    const Floats (&z)[kClasses], Ints truth, const LaneTerms<kClasses>& terms) {
   LaneSoftmax<kClasses> s;
   Floats best = z[0];
   s.prediction = all_lanes(int32_t(0));
@@ -53,7 +69,7 @@ template <int kClasses, bool kPlain>
     s.sum = s.sum + s.exponential[c];
     s.at_truth = select(equal(truth, all_lanes(int32_t(c))), shifted, s.at_truth);
     if (!kPlain && terms.smoothed) {
-      s.smooth_part = fused(all_lanes(terms.smooth[c]), shifted, s.smooth_part);
+      s.smooth_part = fused(terms.smooth[c], shifted, s.smooth_part);
     }
   }
   // any NaN among the logits is in the sum
@@ -71,18 +87,19 @@ struct LaneScale {
 // Hands gradient c, scale * dloss/dz_c, to store(c, lanes); exactly 0 where there is no truth.
 template <int kClasses, bool kPlain, typename Store>
 [[gnu::always_inline]] inline void lane_gradients(const LaneSoftmax<kClasses>& s, Ints truth,
-                                                  const TargetTerms<float>& terms, LaneScale scale,
+                                                  const LaneTerms<kClasses>& terms, LaneScale scale,
                                                   Store store) {
   const Mask valid = not_negative(truth);
   const Floats folded = scale.apart ? all_lanes(1.0f) : scale.value;
   const Floats hit = kPlain ? folded : lookup(terms.hit, truth) * folded;
-  const Floats total = kPlain ? folded : fused(all_lanes(terms.smooth_total), folded, hit);
+  const Floats total = kPlain ? folded : fused(terms.smooth_total, folded, hit);
   const Floats factor = total / s.sum;
 #pragma GCC unroll 8
   for (int c = 0; c < kClasses; ++c) {
     const bool smoothed = !kPlain && terms.smoothed;
-    Floats g = smoothed ? fused(s.exponential[c], factor, all_lanes(-terms.smooth[c]) * folded)
-                        : s.exponential[c] * factor;
+    Floats g = smoothed
+                   ? fused(s.exponential[c], factor, all_lanes(0.0f) - terms.smooth[c] * folded)
+                   : s.exponential[c] * factor;
     g = subtract_where(equal(truth, all_lanes(int32_t(c))), where(valid, g), hit);
     if (scale.apart) g = where(valid, g * scale.value);
     store(c, g);
@@ -99,7 +116,7 @@ class LaneLoss {
   LaneLoss() { clear(); }
 
   [[gnu::always_inline]] void add(const LaneSoftmax<kClasses>& s, Ints truth,
-                                  const TargetTerms<float>& terms) {
+                                  const LaneTerms<kClasses>& terms) {
     const Mask valid = not_negative(truth);
     if constexpr (kPlain) {
       products_[0] = multiply_where(valid, products_[0], s.sum);
@@ -116,15 +133,14 @@ class LaneLoss {
   }
 
   // The sum of the losses added since the last call.
-  Floats take(const TargetTerms<float>& terms) {
+  Floats take(const LaneTerms<kClasses>& terms) {
     Floats loss = all_lanes(0.0f) - rest_;
     if constexpr (kPlain) {
       loss = loss + log_at_least_one(products_[0]);
     } else {
 #pragma GCC unroll 8
       for (int c = 0; c < kClasses; ++c) {
-        const Floats total = all_lanes(terms.hit[c] + terms.smooth_total);
-        loss = fused(total, log_at_least_one(products_[c]), loss);
+        loss = fused(terms.total[c], log_at_least_one(products_[c]), loss);
       }
     }
     clear();

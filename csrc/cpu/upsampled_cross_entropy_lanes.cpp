@@ -3,7 +3,7 @@
 // instruction set into namespace TOMOLIFT_ISA.
 #include "upsampled_cross_entropy_lanes.h"
 
-#include "code_bytes.h"
+#include "confusion_bytes.h"
 #include "labels.h"
 #include "softmax_lanes.h"
 
@@ -228,6 +228,7 @@ class LaneUnit {
     const bool per_voxel_scale = job_.buffers.grad_output_per_voxel;
     const bool scale_apart = per_voxel_scale || !std::isfinite(job_.voxel_scale);
     const Floats slice_share = all_lanes(job_.axes[0].weight[slice]);
+    const LaneTerms<kClasses> terms = terms_;  // a copy that no store can change
     LaneLoss<kClasses, kPlain> losses;
     LaneSum sum;
     for (int64_t i = 0; i < n; i += kLanes) {
@@ -249,28 +250,28 @@ class LaneUnit {
         for (int c = 0; c < kClasses; ++c) z[c] = fused(share, upper[c], rest * lower[c]);
         const int64_t scratch_offset = (row - rows.begin) * kLaneRowBytes + i;
         const Ints truth = load_ints(scratch_.truth + scratch_offset);
-        const LaneSoftmax<kClasses> s = softmax_lanes<kClasses, kPlain>(z, truth, terms_);
+        const LaneSoftmax<kClasses> s = softmax_lanes<kClasses, kPlain>(z, truth, terms);
         store(s.prediction, scratch_.prediction + scratch_offset);
-        losses.add(s, truth, terms_);
+        losses.add(s, truth, terms);
         if constexpr (kGradient) {
           LaneScale scale{all_lanes(float(job_.voxel_scale)), scale_apart};
           if (per_voxel_scale) {
             const float* grad_output = static_cast<const float*>(job_.buffers.grad_output);
             scale.value = load_first(grad_output + position(slice, row, x + i), n - i);
           }
-          lane_gradients<kClasses, kPlain>(s, truth, terms_, scale, [&](int c, Floats g) {
+          lane_gradients<kClasses, kPlain>(s, truth, terms, scale, [&](int c, Floats g) {
             lower_sum[c] = fused(rest, g, lower_sum[c]);
             upper_sum[c] = fused(share, g, upper_sum[c]);
           });
         }
         if (!per_voxel_loss) continue;
-        const Floats loss = losses.take(terms_);
+        const Floats loss = losses.take(terms);
         if (job_.buffers.loss == nullptr) continue;
         float* out = static_cast<float*>(job_.buffers.loss) + position(slice, row, x + i);
         store_first(loss, out, n - i);
       }
       // 3 reduce
-      if (!per_voxel_loss) sum.add(losses.take(terms_));
+      if (!per_voxel_loss) sum.add(losses.take(terms));
       if constexpr (kGradient) {
 #pragma GCC unroll 8
         for (int c = 0; c < kClasses; ++c) {
@@ -314,7 +315,7 @@ class LaneUnit {
 
   const UpsampledJob& job_;
   const UpsampledShape& shape_;
-  const TargetTerms<float> terms_;
+  const LaneTerms<kClasses> terms_;
   Tally& tally_;
   LaneRowScratch& scratch_;
   int64_t width_;

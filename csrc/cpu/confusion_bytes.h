@@ -1,4 +1,4 @@
-// Counting classes and confusions from one byte a voxel, for up to eight classes.
+// Counting confusions from one byte a voxel, for up to eight classes.
 #pragma once
 
 #include "simd.h"
@@ -19,10 +19,6 @@ inline void count_confusion_bytes(int64_t n, uint8_t* __restrict truth,
   for (int entry = 0; entry < kClasses * kClasses; ++entry) {
     confusion[entry] += count_bytes(truth, n, uint8_t(entry));
   }
-}
-
-inline void count_class_bytes(int64_t classes, int64_t n, const uint8_t* truth, int64_t* counts) {
-  for (int64_t c = 0; c < classes; ++c) counts[c] += count_bytes(truth, n, uint8_t(c));
 }
 
 }  // namespace
