@@ -312,16 +312,17 @@ void what_is_not_finite_spreads_to_its_stencil_alone(UpsampledProblem p, double 
   CHECK(run(plainly(p, Reduction::kSum)).dense.confusion == r.dense.confusion);
 }
 
-// Beyond the last sample of a strided grid one cell holds many rows, and their softmax denominators
-// would multiply to infinity.
-void a_long_tail_of_equal_logits_costs_its_logarithm(int turn) {
+// Beyond the last sample of a strided grid one cell holds many rows: their softmax denominators
+// would multiply to infinity, and their count would not fit into six bits.
+void a_long_tail_of_equal_logits_is_counted_and_costs_its_logarithm(int64_t classes) {
   UpsampledProblem p =
-      draw_upsampled(LogitsType::kFloat32, 8, {1, 8, 2}, {1, 128, 3}, Sampling::kStride, turn);
+      draw_upsampled(LogitsType::kFloat32, classes, {1, 8, 2}, {1, 128, 3}, Sampling::kStride, 0);
   for (double& stride : p.shape.stride) stride = 1.0;
   p.low.assign(p.low.size(), 0.0);
   p.dense.labels.assign(p.dense.labels.size(), 0);
-  const double loss = run(plainly(p, Reduction::kMean)).dense.loss[0];
-  CHECK(std::abs(loss - std::log(8.0)) < 1e-6);
+  const DenseResult r = run(plainly(p, Reduction::kMean)).dense;
+  CHECK(std::abs(r.loss[0] - std::log(double(classes))) < 1e-6);
+  CHECK(r.confusion[0] == int64_t(p.dense.labels.size()));
 }
 
 void an_empty_batch_has_no_loss(UpsampledProblem p) {
@@ -378,6 +379,7 @@ int main() {
     }
     an_empty_batch_has_no_loss(p);
   }
-  a_long_tail_of_equal_logits_costs_its_logarithm(++turn);
+  a_long_tail_of_equal_logits_is_counted_and_costs_its_logarithm(3);
+  a_long_tail_of_equal_logits_is_counted_and_costs_its_logarithm(8);
   return 0;
 }
