@@ -116,10 +116,11 @@ def benchmark(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def cuda_compile(session: nox.Session) -> None:
-    """Build ops with its CUDA part, for every architecture; import it without a GPU."""
+    """Check every kernel's code, for every architecture; build ops with it, import it."""
     if not (os.environ.get("CUDACXX") or shutil.which("nvcc")):
         session.log("not run: no CUDA compiler (put nvcc on PATH or set CUDACXX)")
         return
+    session.run(PYTHON, "tools/check_cuda_code.py", external=True)
     with tempfile.TemporaryDirectory(prefix="tomolift-cuda-") as folder:
         _test_cuda_wheel(session, Path(folder))
 

@@ -11,8 +11,12 @@ using DenseKernel = void (*)(DenseJob);
 
 template <typename Element, int kClasses, DenseAccess kAccess>
 DenseKernel plain_or_not(bool plain) {
-  using Traits = GroupTraits<Element, kAccess>;
-  return plain ? run_tiles<Traits, kClasses, true> : run_tiles<Traits, kClasses, false>;
+  // Packs of eight classes of 16 bits and the tables too are more than the 255 registers that a
+  // thread can have on sm_80.
+  constexpr bool kTooMany = sizeof(Element) == 2 && kClasses == 8;
+  constexpr DenseAccess kWithTables = kTooMany ? DenseAccess::kElements : kAccess;
+  return plain ? run_tiles<GroupTraits<Element, kAccess>, kClasses, true>
+               : run_tiles<GroupTraits<Element, kWithTables>, kClasses, false>;
 }
 
 template <typename Element, int kClasses>
