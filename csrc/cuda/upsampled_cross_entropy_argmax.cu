@@ -1,4 +1,5 @@
 // Predictions alone: each brick class by class, nothing but the output written.
+#include "tomolift/voxel_functor.h"
 #include "upsampled_cross_entropy_brick.cuh"
 
 namespace tomolift {

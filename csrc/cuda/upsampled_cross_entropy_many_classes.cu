@@ -3,8 +3,12 @@
 // Each slice of a brick is walked twice, to find the softmax's denominators and to write gradients;
 // corners are read again each time (from the caches), and a class's gradients go to the partial
 // sums slice by slice. Memory does not grow with the number of classes.
+#include <cmath>
+
 #include "approximate.cuh"
-#include "upsampled_cross_entropy_brick.cuh"
+#include "tomolift/voxel_functor.h"
+#include "upsampled_cross_entropy_store.cuh"
+#include "upsampled_cross_entropy_truth.cuh"
 
 namespace tomolift {
 namespace {

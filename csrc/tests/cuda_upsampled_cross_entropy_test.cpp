@@ -1,7 +1,7 @@
 // The CUDA up-sampled op on the CPU: every type, sampling, size and option, against the functor on
 // logits up-sampled in double, and its gradient against the transpose of that up-sampling.
+#include "cuda_upsampled_call.h"
 #include "emulated_cuda/schedule.h"
-#include "upsampled_problem.h"
 
 namespace {
 
@@ -9,113 +9,6 @@ using emulated_cuda::Order;
 using tomolift::LogitsType;
 using tomolift::Reduction;
 using tomolift::Sampling;
-
-// Whether the weights may be left out, which takes the kernels' shorter way.
-bool unweighted(const UpsampledProblem& p) {
-  for (const double weight : p.dense.weight) {
-    if (weight != 1.0) return false;
-  }
-  return true;
-}
-
-// Memory as the op finds it: inputs written, outputs poisoned.
-class Call {
- public:
-  explicit Call(const UpsampledProblem& p)
-      : p_(p),
-        type_(p.dense.options.logits_type),
-        losses_(p.dense.grad_output.size()),
-        low_(p.low.size(), size_of(type_), p.dense.place, 0xff),
-        labels_(p.dense.labels.size(), size_of(p.dense.options.label_type), p.dense.place, 0),
-        grad_output_(losses_, sizeof(float), p.dense.place, 0),
-        loss_(losses_, sizeof(float), p.dense.place, 0xff),
-        gradient_(p.low.size(), sizeof(float), p.dense.place, 0xff),
-        workspace_(
-            tomolift::upsampled_cross_entropy_cuda_workspace(p.shape, p.dense.options, true)) {
-    const tomolift::UpsampledShape& s = p.shape;
-    for (size_t i = 0; i < p.low.size(); ++i) {  // by the strides, from [N, C, d, h, w]
-      int64_t rest = i, offset = 0;
-      for (int axis = 2; axis >= 0; --axis) {
-        offset += rest % s.low_size[axis] * s.stride_axis[axis];
-        rest /= s.low_size[axis];
-      }
-      offset += rest % s.classes * s.stride_class + rest / s.classes * s.stride_batch;
-      write_element(type_, p.low[i], low_.data() + offset * size_of(type_));
-    }
-    for (size_t i = 0; i < p.dense.labels.size(); ++i) {
-      write_label(p.dense.options.label_type, p.dense.labels[i],
-                  labels_.data() + i * size_of(p.dense.options.label_type));
-    }
-    for (int64_t i = 0; i < losses_; ++i) {
-      write_element(LogitsType::kFloat32, p.dense.grad_output[i],
-                    grad_output_.data() + i * sizeof(float));
-    }
-    result_.dense.confusion.assign(s.classes * s.classes, -1);
-    result_.dense.denominator = kNaN;
-    result_.dense.fault = {-1, -1, -1};
-    result_.predictions.assign(p.dense.labels.size(), 0xff);
-  }
-
-  tomolift::UpsampledBuffers buffers() {
-    DenseResult& d = result_.dense;
-    return {low_.data(),
-            labels_.data(),
-            unweighted(p_) ? nullptr : p_.dense.weight.data(),
-            grad_output_.data(),
-            losses_ > 1,
-            nullptr,
-            workspace_.data(),
-            loss_.data(),
-            gradient_.data(),
-            d.confusion.data(),
-            &d.denominator,
-            &d.fault,
-            nullptr};
-  }
-
-  void enqueue(const tomolift::UpsampledBuffers& buffers) {
-    CHECK(tomolift::upsampled_cross_entropy_cuda(p_.shape, p_.dense.options, buffers, nullptr) ==
-          0);
-  }
-
-  void predict() {
-    Workspace smaller(
-        tomolift::upsampled_cross_entropy_cuda_workspace(p_.shape, p_.dense.options, false));
-    tomolift::UpsampledBuffers alone{};
-    alone.low_logits = low_.data();
-    alone.workspace = smaller.data();
-    alone.predictions = result_.predictions.data();
-    enqueue(alone);
-  }
-
-  UpsampledResult result() {
-    const auto values = [](const Bytes& bytes, int64_t count) {
-      std::vector<double> read;
-      for (int64_t i = 0; i < count; ++i) {
-        read.push_back(read_element(LogitsType::kFloat32, bytes.data() + i * sizeof(float)));
-      }
-      return read;
-    };
-    result_.dense.loss = values(loss_, losses_);
-    result_.dense.gradient = values(gradient_, p_.low.size());
-    return result_;
-  }
-
- private:
-  const UpsampledProblem& p_;
-  LogitsType type_;
-  int64_t losses_;
-  Bytes low_, labels_, grad_output_, loss_, gradient_;
-  Workspace workspace_;
-  UpsampledResult result_;
-};
-
-UpsampledResult run(const UpsampledProblem& p) {
-  Call call(p);
-  call.enqueue(call.buffers());
-  call.predict();
-  return call.result();
-}
 
 bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
@@ -141,11 +34,11 @@ UpsampledProblem plainly(UpsampledProblem p, Reduction reduction) {
 }
 
 void order_and_layout_do_not_change_a_bit(const UpsampledProblem& p) {
-  const UpsampledResult first = run(p);
+  const UpsampledResult first = run_on_cuda(p);
   for (const Order order : {Order::kDescending, Order::kShuffled, Order::kAscending}) {
     emulated_cuda::set_schedule(order, 7);
     for (const UpsampledProblem& other : {p, last_dimension_classes(p)}) {
-      const UpsampledResult again = run(other);
+      const UpsampledResult again = run_on_cuda(other);
       CHECK(same_bits(again.dense.loss, first.dense.loss));
       CHECK(same_bits(again.dense.gradient, first.dense.gradient));
       CHECK(again.dense.confusion == first.dense.confusion);
@@ -157,7 +50,7 @@ void order_and_layout_do_not_change_a_bit(const UpsampledProblem& p) {
 void nothing_valid_gives_a_zero_gradient(UpsampledProblem p) {
   for (int64_t& label : p.dense.labels) label = p.shape.classes;
   for (double& seed : p.dense.grad_output) seed = INFINITY;
-  const UpsampledResult r = run(p);
+  const UpsampledResult r = run_on_cuda(p);
   const bool mean = p.dense.options.reduction == Reduction::kMean;
   for (const double loss : r.dense.loss) CHECK(mean ? std::isnan(loss) : loss == 0.0);
   for (const double g : r.dense.gradient) CHECK(g == 0.0);
@@ -168,11 +61,11 @@ void labels_out_of_range_are_counted_and_named(UpsampledProblem p) {
   p.dense.options.label_type = tomolift::LabelType::kInt64;
   const int64_t last = p.dense.labels.size() - 1;
   p.dense.labels[last] = p.dense.labels[last / 2] = p.shape.classes;
-  const UpsampledResult ignored = run(p);
+  const UpsampledResult ignored = run_on_cuda(p);
   CHECK(ignored.dense.fault.count == 0);
   for (const int64_t value : {int64_t(1) << 32, int64_t(-1), int64_t(-100)}) {
     p.dense.labels[last] = p.dense.labels[last / 2] = value;
-    const UpsampledResult r = run(p);
+    const UpsampledResult r = run_on_cuda(p);
     CHECK(r.dense.fault.count == 2);
     CHECK(r.dense.fault.first_position == last / 2);
     CHECK(r.dense.fault.first_value == value);
@@ -185,12 +78,12 @@ void an_ignored_label_is_never_taken_for_another_of_equal_low_bits(UpsampledProb
   p.dense.options.label_type = tomolift::LabelType::kUInt8;
   p.dense.options.ignore_index = -100;
   for (int64_t& label : p.dense.labels) label = 156;
-  CHECK(run(p).dense.fault.count == int64_t(p.dense.labels.size()));
+  CHECK(run_on_cuda(p).dense.fault.count == int64_t(p.dense.labels.size()));
 }
 
 void a_backward_pass_with_a_known_denominator_gives_the_same(const UpsampledProblem& p) {
-  const UpsampledResult forward = run(p);
-  Call call(p);
+  const UpsampledResult forward = run_on_cuda(p);
+  UpsampledCall call(p);
   tomolift::UpsampledBuffers buffers = call.buffers();
   const double denominator = forward.dense.denominator;
   buffers.known_denominator = &denominator;
@@ -203,21 +96,21 @@ void a_backward_pass_with_a_known_denominator_gives_the_same(const UpsampledProb
 }
 
 void the_mean_needs_no_confusion_matrix(const UpsampledProblem& p) {
-  Call call(p);
+  UpsampledCall call(p);
   tomolift::UpsampledBuffers buffers = call.buffers();
   buffers.confusion = nullptr;
   call.enqueue(buffers);
-  const UpsampledResult whole = run(p);
+  const UpsampledResult whole = run_on_cuda(p);
   CHECK(same_bits(call.result().dense.loss, whole.dense.loss));
   CHECK(same_bits(call.result().dense.gradient, whole.dense.gradient));
 }
 
 void a_loss_alone_leaves_the_gradient_untouched(const UpsampledProblem& p) {
-  Call call(p);
+  UpsampledCall call(p);
   tomolift::UpsampledBuffers buffers = call.buffers();
   buffers.gradient = nullptr;
   call.enqueue(buffers);
-  CHECK(same_bits(call.result().dense.loss, run(p).dense.loss));
+  CHECK(same_bits(call.result().dense.loss, run_on_cuda(p).dense.loss));
   for (const double g : call.result().dense.gradient) CHECK(std::isnan(g));
 }
 
@@ -230,7 +123,7 @@ void division_by_zero_is_for_the_neighbours_of_valid_voxels(UpsampledProblem p) 
   for (size_t i = 0; i < p.dense.labels.size(); ++i) {
     p.dense.labels[i] = int64_t(i) % voxels < p.shape.size[2] ? 0 : p.shape.classes;
   }
-  const UpsampledResult r = run(p);
+  const UpsampledResult r = run_on_cuda(p);
   CHECK(std::isnan(r.dense.loss[0]));
   std::vector<bool> touched(p.low.size(), false);
   for_each_share(p.shape, [&](int64_t low, int64_t high, double) {
@@ -283,7 +176,7 @@ void what_is_not_finite_spreads_to_its_stencil_alone(UpsampledProblem p, double 
   p.dense.grad_output.assign(p.dense.labels.size(), 1.0);
   p.low[p.low.size() / 2] = value;               // of class 0 of the second
   p.low[product(p.shape.low_size) + 1] = value;  // of class 1 of the first sample
-  const UpsampledResult r = run(p);
+  const UpsampledResult r = run_on_cuda(p);
   const int64_t voxels = product(p.shape.size), classes = p.shape.classes;
   int64_t hit = 0;
   for (size_t i = 0; i < p.dense.labels.size(); ++i) {
@@ -309,7 +202,7 @@ void what_is_not_finite_spreads_to_its_stencil_alone(UpsampledProblem p, double 
   }
   CHECK(hit > 0 && hit < int64_t(p.dense.labels.size()));
   CHECK(r.dense.confusion == counted(p, r.predictions));
-  CHECK(run(plainly(p, Reduction::kSum)).dense.confusion == r.dense.confusion);
+  CHECK(run_on_cuda(plainly(p, Reduction::kSum)).dense.confusion == r.dense.confusion);
 }
 
 // Beyond the last sample of a strided grid one cell holds many rows: their softmax denominators
@@ -320,7 +213,7 @@ void a_long_tail_of_equal_logits_is_counted_and_costs_its_logarithm(int64_t clas
   for (double& stride : p.shape.stride) stride = 1.0;
   p.low.assign(p.low.size(), 0.0);
   p.dense.labels.assign(p.dense.labels.size(), 0);
-  const DenseResult r = run(plainly(p, Reduction::kMean)).dense;
+  const DenseResult r = run_on_cuda(plainly(p, Reduction::kMean)).dense;
   CHECK(std::abs(r.loss[0] - std::log(double(classes))) < 1e-6);
   CHECK(r.confusion[0] == int64_t(p.dense.labels.size()));
 }
@@ -330,7 +223,7 @@ void an_empty_batch_has_no_loss(UpsampledProblem p) {
   p.dense.labels.clear();
   p.low.clear();
   p = plainly(p, Reduction::kMean);
-  const UpsampledResult r = run(p);
+  const UpsampledResult r = run_on_cuda(p);
   CHECK(std::isnan(r.dense.loss[0]));
   for (const int64_t count : r.dense.confusion) CHECK(count == 0);
 }
@@ -353,10 +246,10 @@ int main() {
       if (++turn > 10 && classes % 2 == 0) continue;  // the first size has them all
       const UpsampledProblem p =
           draw_upsampled(types[turn / 3 % 3], classes, size[0], size[1], samplings[turn % 3], turn);
-      agrees_with_the_functor(p, run(turn / 2 % 2 == 0 ? p : last_dimension_classes(p)));
+      agrees_with_the_functor(p, run_on_cuda(turn / 2 % 2 == 0 ? p : last_dimension_classes(p)));
       const UpsampledProblem plain =
           plainly(p, turn / 2 % 2 == 0 ? Reduction::kSum : Reduction::kMean);
-      agrees_with_the_functor(plain, run(plain));
+      agrees_with_the_functor(plain, run_on_cuda(plain));
     }
   }
   for (const int64_t classes : {3, 5, 11}) {
