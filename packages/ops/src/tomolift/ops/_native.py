@@ -91,12 +91,27 @@ def dense_forward(
     confusion = logits.new_empty((classes, classes), dtype=torch.int64)
     denominator = logits.new_empty((1,), dtype=torch.float64)
     fault = logits.new_empty((3,), dtype=torch.int64)
+    known = None if gradient is None else _denominator_if_all_is_well(labels, weight, options)
     _run_dense(
-        planes, labels, _weight(weight), shape, options, None, None, loss, gradient, confusion,
+        planes, labels, _weight(weight), shape, options, None, known, loss, gradient, confusion,
         denominator, fault,
     )  # fmt: skip
     report_faults(fault, labels, classes, options)
     return Forward(loss=loss, confusion=confusion, gradient=gradient, denominator=denominator)
+
+
+def _denominator_if_all_is_well(
+    labels: Tensor, weight: Tensor | None, options: Options
+) -> Tensor | None:
+    """The number of voxels where all of them are valid, or else report_faults raises.
+
+    It saves a first pass over the labels.
+    """
+    if weight is not None or options.ignore_index is not None or options.reduction != "mean":
+        return None
+    if labels.is_cuda or options.check_labels not in (None, "raise"):
+        return None
+    return torch.tensor([labels.numel()], dtype=torch.float64)
 
 
 def dense_backward(
