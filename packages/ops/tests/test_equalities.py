@@ -84,6 +84,28 @@ def test_memory_modes_give_the_same_bits(
     same(voxel_cross_entropy, logits, labels, *others, memory="store", **options)
 
 
+@pytest.mark.parametrize("dtype", LOGITS_DTYPES)
+@pytest.mark.parametrize("memory", ["store", "inplace"])
+def test_gradients_larger_than_the_caches_have_the_same_bits(
+    evaluate: Any, dtype: torch.dtype, memory: str
+) -> None:
+    # whole aligned vectors may be written past the caches, parts of one and shifted ones not
+    logits, labels = draw(voxel_cross_entropy, (9, 256, 256), dtype)
+    shifted = torch.empty(logits.numel() + 1, dtype=dtype)[1:].view_as(logits).copy_(logits)
+    aligned = evaluate(voxel_cross_entropy, logits, labels, memory=memory)
+    apart = evaluate(voxel_cross_entropy, shifted, labels)
+    slices = [
+        evaluate(voxel_cross_entropy, *piece, reduction="sum", grad_output=1 / labels.numel())
+        for piece in zip(logits.split(1, dim=2), labels.split(1, dim=1), strict=True)
+    ]
+    assert torch.equal(aligned.gradient, apart.gradient)
+    assert torch.equal(aligned.loss, apart.loss)
+    eps = torch.finfo(dtype).eps
+    together = torch.cat([piece.gradient for piece in slices], dim=2)
+    # a confident truth's p - 1 keeps the absolute rounding of p
+    torch.testing.assert_close(aligned.gradient, together, rtol=2 * eps, atol=eps / labels.numel())
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_repetitions_give_the_same_bits(same: Any, op: Any, options: dict[str, Any]) -> None:
     logits, labels = draw(op, (5, 67, 101), torch.float32)
