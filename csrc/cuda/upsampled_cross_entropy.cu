@@ -60,6 +60,18 @@ void cut_up(const UpsampledShape& shape, BrickJob& job) {
                job.tiles;
 }
 
+// Whether the kernels can read the low-resolution logits where they lie.
+bool are_plain_floats(const UpsampledShape& shape, const CrossEntropyOptions& options) {
+  int64_t step = 1;
+  for (int axis = 2; axis >= 0; --axis) {
+    if (shape.low_size[axis] > 1 && shape.stride_axis[axis] != step) return false;
+    step *= shape.low_size[axis];
+  }
+  if (shape.classes > 1 && shape.stride_class != step) return false;
+  if (shape.batch > 1 && shape.stride_batch != step * shape.classes) return false;
+  return options.logits_type == LogitsType::kFloat32;
+}
+
 // The same walk measures the workspace (null base) and hands it out.
 void lay_out(DevicePieces& pieces, bool want_gradient, BrickJob& job) {
   const UpsampledShape& shape = job.shape;
@@ -69,8 +81,10 @@ void lay_out(DevicePieces& pieces, bool want_gradient, BrickJob& job) {
     job.axes[axis].weight = pieces.take<float>(shape.size[axis]);
     job.axes[axis].first = pieces.take<int32_t>(shape.low_size[axis] + 1);
   }
-  job.low = pieces.take<float>(shape.batch * classes * shape.low_size[0] * shape.low_size[1] *
-                               shape.low_size[2]);
+  job.low_copy = nullptr;
+  if (!are_plain_floats(shape, job.options)) {
+    job.low_copy = pieces.take<float>(shape.batch * classes * low_voxels_of(shape));
+  }
   job.hit = pieces.take<float>(classes);
   job.smooth = pieces.take<float>(classes);
   job.totals = pieces.take<BrickTotals>(1);
@@ -92,6 +106,8 @@ BrickJob make_job(const UpsampledShape& shape, const CrossEntropyOptions& option
               options.reduction != Reduction::kNone && !buffers.grad_output_per_voxel;
   DevicePieces pieces(buffers.workspace);
   lay_out(pieces, buffers.gradient != nullptr, job);
+  job.low = job.low_copy;
+  if (job.low == nullptr) job.low = static_cast<const float*>(buffers.low_logits);
   const bool needs_denominator =
       buffers.known_denominator == nullptr &&
       (options.reduction == Reduction::kMean || buffers.denominator != nullptr);
@@ -122,9 +138,11 @@ cudaError_t enqueue_division_by_zero(BrickJob job, cudaStream_t stream) {
 }  // namespace
 
 int64_t upsampled_cross_entropy_cuda_workspace(const UpsampledShape& shape,
-                                               const CrossEntropyOptions&, bool want_gradient) {
+                                               const CrossEntropyOptions& options,
+                                               bool want_gradient) {
   BrickJob job{};
   cut_up(shape, job);
+  job.options = options;
   DevicePieces pieces(nullptr);
   lay_out(pieces, want_gradient, job);
   return pieces.used();

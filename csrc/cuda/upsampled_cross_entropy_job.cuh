@@ -48,7 +48,8 @@ struct BrickJob {
   int64_t bricks;
   // in the workspace
   CudaAxis axes[3];
-  float* low;                // [N, C, d, h, w], contiguous
+  const float* low;          // [N, C, d, h, w], contiguous: the caller's, or converted into
+  float* low_copy;           // the workspace; null where it is the caller's
   float* hit;                // [C], as in TargetTerms
   float* smooth;             // [C]
   BrickTotals* totals;       // [1]
@@ -56,6 +57,10 @@ struct BrickJob {
   double* loss_partials;     // [blocks]
   float* gradient_partials;  // [bricks, C, 4 corners, span]; null without a gradient
 };
+
+TOMOLIFT_HOST_DEVICE inline int64_t low_voxels_of(const UpsampledShape& shape) {
+  return shape.low_size[0] * shape.low_size[1] * shape.low_size[2];
+}
 
 inline int64_t blocks_of(const BrickJob& job) {
   return (job.bricks + kBrickWarps - 1) / kBrickWarps;

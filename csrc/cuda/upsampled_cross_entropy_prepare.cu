@@ -28,20 +28,43 @@ __device__ inline void fill_axis(const BrickJob& job, int axis, int64_t first, i
   }
 }
 
+// Index is 32 bits wide where that suffices: a division of 64 bits takes three times as long.
+template <typename Element, typename Index>
+__device__ inline void copy_logits_by(const BrickJob& job, Index count, int64_t first,
+                                      int64_t step) {
+  const Element* source = static_cast<const Element*>(job.buffers.low_logits);
+  for (int64_t i = first; i < int64_t(count); i += step) {
+    Index rest = Index(i);
+    int64_t offset = 0;
+#pragma unroll
+    for (int axis = 2; axis >= 0; --axis) {
+      const Index size = Index(job.shape.low_size[axis]);
+      offset += int64_t(rest % size) * job.shape.stride_axis[axis];
+      rest /= size;
+    }
+    offset += int64_t(rest % Index(job.shape.classes)) * job.shape.stride_class;
+    offset += int64_t(rest / Index(job.shape.classes)) * job.shape.stride_batch;
+    job.low_copy[i] = to_float(source[offset]);
+  }
+}
+
 template <typename Element>
 __device__ inline void copy_logits(const BrickJob& job, int64_t first, int64_t step) {
-  const int64_t* size = job.shape.low_size;
-  const int64_t count = job.shape.batch * job.shape.classes * size[0] * size[1] * size[2];
-  for (int64_t i = first; i < count; i += step) {
-    int64_t rest = i;
-    int64_t offset = 0;
-    for (int axis = 2; axis >= 0; --axis) {
-      offset += rest % size[axis] * job.shape.stride_axis[axis];
-      rest /= size[axis];
-    }
-    offset += rest % job.shape.classes * job.shape.stride_class;
-    offset += rest / job.shape.classes * job.shape.stride_batch;
-    job.low[i] = to_float(static_cast<const Element*>(job.buffers.low_logits)[offset]);
+  const int64_t count = job.shape.batch * job.shape.classes * low_voxels_of(job.shape);
+  if (count <= UINT32_MAX) return copy_logits_by<Element>(job, uint32_t(count), first, step);
+  copy_logits_by<Element>(job, count, first, step);
+}
+
+__device__ inline void convert_logits(const BrickJob& job, int64_t first, int64_t step) {
+  switch (job.options.logits_type) {
+    case LogitsType::kFloat32:
+      return copy_logits<float>(job, first, step);
+    case LogitsType::kBFloat16:
+      return copy_logits<__nv_bfloat16>(job, first, step);
+    case LogitsType::kFloat16:
+      return copy_logits<__half>(job, first, step);
+    case LogitsType::kFloat64:  // refused by the caller
+      return;
   }
 }
 
@@ -66,19 +89,7 @@ __global__ void __launch_bounds__(kThreads) prepare(const __grid_constant__ Bric
   const int64_t first = int64_t(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t step = int64_t(gridDim.x) * kThreads;
   for (int axis = 0; axis < 3; ++axis) fill_axis(job, axis, first, step);
-  switch (job.options.logits_type) {
-    case LogitsType::kFloat32:
-      copy_logits<float>(job, first, step);
-      break;
-    case LogitsType::kBFloat16:
-      copy_logits<__nv_bfloat16>(job, first, step);
-      break;
-    case LogitsType::kFloat16:
-      copy_logits<__half>(job, first, step);
-      break;
-    case LogitsType::kFloat64:  // refused by the caller
-      break;
-  }
+  if (job.low_copy != nullptr) convert_logits(job, first, step);
   if (job.buffers.predictions != nullptr) return;
   fill_class_tables(job, first, step);
   if (job.confusion != nullptr) {
@@ -91,8 +102,7 @@ __global__ void __launch_bounds__(kThreads) prepare(const __grid_constant__ Bric
 }  // namespace
 
 cudaError_t enqueue_brick_preparation(const BrickJob& job, cudaStream_t stream) {
-  const int64_t* size = job.shape.low_size;
-  const int64_t count = job.shape.batch * job.shape.classes * size[0] * size[1] * size[2];
+  const int64_t count = job.shape.batch * job.shape.classes * low_voxels_of(job.shape);
   const int64_t blocks = count / kThreads + 1;
   return enqueue(prepare, blocks < kMostBlocks ? blocks : kMostBlocks, kThreads, stream, job);
 }

@@ -74,34 +74,55 @@ struct LowVoxel {
   int64_t index[3];
 };
 
-// The sum of what all bricks around a low-resolution voxel have for it, in the order of the bricks.
-__device__ inline double gather_voxel(const BrickJob& job, const LowVoxel& voxel) {
+// What the tiles of one piece of a cell have for a low-resolution column, in their order.
+__device__ inline double gather_tiles(const BrickJob& job, const LowVoxel& voxel, int corner,
+                                      int64_t piece) {
   const CudaAxis& axis = job.axes[2];
   const int64_t column = voxel.index[2];
   // the output columns that have this one as a neighbour, and the tiles that they lie in
   const int begin = axis.first[column > 0 ? column - 1 : 0];
   const int end = axis.first[column + 1];
   double sum = 0.0;
-  if (begin == end) return sum;
+  if (begin == end) return sum;  // as down-sampling leaves some
+  for (int first = begin / kLanes * kLanes; first < end; first += kLanes) {
+    const int64_t brick = piece * job.tiles + first / kLanes;
+    const float* partials =
+        job.gradient_partials + (brick * job.shape.classes + voxel.c) * 4 * job.span;
+    sum += double(partials[corner * job.span + column - axis.lower[first]]);
+  }
+  return sum;
+}
+
+// The sum over all pieces of all cells around a low-resolution voxel, in their order.
+__device__ inline double gather_voxel(const BrickJob& job, const LowVoxel& voxel) {
+  double sum = 0.0;
   for (int corner = 0; corner < 4; ++corner) {
-    const int64_t cell_depth = voxel.index[0] - corner / 2;
-    const int64_t cell_height = voxel.index[1] - corner % 2;
-    if (cell_depth < 0 || cell_height < 0) continue;
-    for (int64_t piece = 0; piece < job.pieces[0] * job.pieces[1]; ++piece) {
-      const int64_t depth = (voxel.sample * job.shape.low_size[0] + cell_depth) * job.pieces[0] +
-                            piece / job.pieces[1];
-      const int64_t height =
-          (depth * job.shape.low_size[1] + cell_height) * job.pieces[1] + piece % job.pieces[1];
-      for (int tile = begin / kLanes; tile <= (end - 1) / kLanes; ++tile) {
-        const int64_t brick = height * job.tiles + tile;
-        const int64_t slot = column - axis.lower[tile * kLanes];
-        sum += double(
-            job.gradient_partials[((brick * job.shape.classes + voxel.c) * 4 + corner) * job.span +
-                                  slot]);
+    const int64_t depth = voxel.index[0] - corner / 2;
+    const int64_t height = voxel.index[1] - corner % 2;
+    if (depth < 0 || height < 0) continue;
+    for (int64_t i = 0; i < job.pieces[0]; ++i) {
+      const int64_t slices = (voxel.sample * job.shape.low_size[0] + depth) * job.pieces[0] + i;
+      for (int64_t j = 0; j < job.pieces[1]; ++j) {
+        const int64_t rows = (slices * job.shape.low_size[1] + height) * job.pieces[1] + j;
+        sum += gather_tiles(job, voxel, corner, rows);
       }
     }
   }
   return sum;
+}
+
+// Index is 32 bits wide where that suffices: a division of 64 bits takes three times as long.
+template <typename Index>
+__device__ inline LowVoxel find_voxel(const BrickJob& job, Index rest) {
+  LowVoxel voxel;
+#pragma unroll
+  for (int axis = 2; axis >= 0; --axis) {
+    voxel.index[axis] = rest % Index(job.shape.low_size[axis]);
+    rest /= Index(job.shape.low_size[axis]);
+  }
+  voxel.c = rest % Index(job.shape.classes);
+  voxel.sample = rest / Index(job.shape.classes);
+  return voxel;
 }
 
 __global__ void __launch_bounds__(kGatherThreads)
@@ -109,14 +130,8 @@ __global__ void __launch_bounds__(kGatherThreads)
   const int64_t index = int64_t(blockIdx.x) * kGatherThreads + threadIdx.x;
   if (index >= count) return;
   // 1 load
-  LowVoxel voxel;
-  int64_t rest = index;
-  for (int axis = 2; axis >= 0; --axis) {
-    voxel.index[axis] = rest % job.shape.low_size[axis];
-    rest /= job.shape.low_size[axis];
-  }
-  voxel.c = rest % job.shape.classes;
-  voxel.sample = rest / job.shape.classes;
+  const LowVoxel voxel =
+      count <= UINT32_MAX ? find_voxel(job, uint32_t(index)) : find_voxel(job, index);
   double scale = job.totals->gradient_scale;
   if (job.buffers.grad_output != nullptr && !job.buffers.grad_output_per_voxel) {
     scale *= double(*static_cast<const float*>(job.buffers.grad_output));
@@ -134,8 +149,7 @@ cudaError_t enqueue_brick_settling(const BrickJob& job, cudaStream_t stream) {
 }
 
 cudaError_t enqueue_brick_gathering(const BrickJob& job, cudaStream_t stream) {
-  const int64_t* size = job.shape.low_size;
-  const int64_t count = job.shape.batch * job.shape.classes * size[0] * size[1] * size[2];
+  const int64_t count = job.shape.batch * job.shape.classes * low_voxels_of(job.shape);
   if (count == 0) return cudaSuccess;
   const int64_t blocks = (count + kGatherThreads - 1) / kGatherThreads;
   return enqueue(gather, blocks, kGatherThreads, stream, job, count);
