@@ -17,6 +17,7 @@ import tempfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from cuda_checking.demands import complaints, unmatched
@@ -37,6 +38,7 @@ ARCHITECTURES = ("80", "90", "100")  # as in csrc/CMakeLists.txt
 class Code:
     """One kernel for one architecture."""
 
+    source: str
     resources: Resources
     accesses: dict[str, WideAccesses]  # by the form of the code, PTX or SASS
 
@@ -101,7 +103,7 @@ def inspect(nvcc: str, source: Path, architecture: str) -> dict[str, Code]:
         if cuobjdump := shutil.which("cuobjdump"):
             forms["SASS"] = parse_sass(run([cuobjdump, "-sass", str(only_file(folder, "*.cubin"))]))
     return {
-        name: Code(resources, {form: counts[name] for form, counts in forms.items()})
+        name: Code(source.stem, resources, {form: counts[name] for form, counts in forms.items()})
         for name, resources in parse_ptxas(said).items()
     }
 
@@ -121,8 +123,13 @@ def only_file(folder: str, pattern: str) -> Path:
 def print_table(kernels: dict[str, list[Code]]) -> None:
     """A row a kernel; where architectures differ, a number for each."""
     columns = ("architecture", "registers", "shared", "spills", "loads", "stores", "kernel")
-    rows = [columns]
-    for name, codes in sorted(kernels.items()):
+    rows: list[tuple[str, ...]] = [columns]
+    ordered = (
+        (name, list(codes))
+        for name, found in sorted(kernels.items())
+        for _, codes in groupby(found, key=lambda code: code.source)
+    )
+    for name, codes in ordered:
         every = [
             (
                 code.resources.architecture.removeprefix("sm_"),
@@ -138,7 +145,7 @@ def print_table(kernels: dict[str, list[Code]]) -> None:
             "/".join(map(str, column if len(set(column)) > 1 else column[:1]))
             for column in zip(*every, strict=True)
         )
-        rows.append((*cells, name))
+        rows.append((*cells, f"{name} in {codes[0].source}.cu"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(

@@ -188,13 +188,13 @@ void labels_out_of_range_are_left_out_and_named() {
           draw_dense(2, classes, voxels, false, LogitsType::kFloat32, LabelType::kInt64);
       p.options.has_ignore_index = true;
       p.options.ignore_index = -1;
-      write_label(p, 11, -1);
-      write_label(p, 12, (int64_t(1) << 32) + 1);  // its low half is a class
-      write_label(p, 13, -100);
+      write_label(p, 12, -1);
+      write_label(p, 13, (int64_t(1) << 32) + 1);  // its low half is a class
+      write_label(p, 14, -100);
       write_label(p, voxels, classes);
       write_label(p, 2 * voxels - 1, 256);
       const Result r = run(p);
-      CHECK(r.fault.count == 4 && r.fault.first_position == 12);
+      CHECK(r.fault.count == 4 && r.fault.first_position == 13);
       CHECK(r.fault.first_value == (int64_t(1) << 32) + 1);
       agrees(p, r);
     }
