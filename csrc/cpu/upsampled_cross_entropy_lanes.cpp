@@ -225,8 +225,13 @@ class LaneUnit {
   template <bool kGradient>
   double run_columns(int64_t slice, Span rows, int64_t x, int64_t n, int below, int above) {
     const bool per_voxel_loss = job_.options.reduction == Reduction::kNone;
-    const bool per_voxel_scale = job_.buffers.grad_output_per_voxel;
-    const bool scale_apart = per_voxel_scale || !std::isfinite(job_.voxel_scale);
+    const float* weight = job_.axes[1].weight;
+    const float* voxel_scale = nullptr;
+    if (job_.buffers.grad_output_per_voxel) {
+      voxel_scale = static_cast<const float*>(job_.buffers.grad_output);
+    }
+    LaneScale scale{all_lanes(float(job_.voxel_scale)),
+                    voxel_scale != nullptr || !std::isfinite(job_.voxel_scale)};
     const Floats slice_share = all_lanes(job_.axes[0].weight[slice]);
     const LaneTerms<kClasses> terms = terms_;  // a copy that no store can change
     LaneLoss<kClasses, kPlain> losses;
@@ -243,8 +248,8 @@ class LaneUnit {
       }
       for (int64_t row = rows.begin; row < rows.end; ++row) {
         // 2 compute
-        const Floats share = all_lanes(job_.axes[1].weight[row]);
-        const Floats rest = all_lanes(1 - job_.axes[1].weight[row]);
+        const Floats share = all_lanes(weight[row]);
+        const Floats rest = all_lanes(1.0f) - share;
         Floats z[kClasses];
 #pragma GCC unroll 8
         for (int c = 0; c < kClasses; ++c) z[c] = fused(share, upper[c], rest * lower[c]);
@@ -254,10 +259,8 @@ class LaneUnit {
         store(s.prediction, scratch_.prediction + scratch_offset);
         losses.add(s, truth, terms);
         if constexpr (kGradient) {
-          LaneScale scale{all_lanes(float(job_.voxel_scale)), scale_apart};
-          if (per_voxel_scale) {
-            const float* grad_output = static_cast<const float*>(job_.buffers.grad_output);
-            scale.value = load_first(grad_output + position(slice, row, x + i), n - i);
+          if (voxel_scale != nullptr) {
+            scale.value = load_first(voxel_scale + position(slice, row, x + i), n - i);
           }
           lane_gradients<kClasses, kPlain>(s, truth, terms, scale, [&](int c, Floats g) {
             lower_sum[c] = fused(rest, g, lower_sum[c]);
