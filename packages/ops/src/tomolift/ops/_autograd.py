@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from tomolift.ops import _native
 from tomolift.ops._interception import intercepted
@@ -60,6 +61,16 @@ class RefuseSecondDerivative(torch.autograd.Function):
             "tomolift.ops has no second derivative of the cross-entropy: call backward without "
             "create_graph, or use tomolift.ops.reference"
         )
+
+
+def refuse_forward_mode(logits: Tensor) -> None:
+    """Raise RuntimeError where logits carry a tangent, which would silently be dropped."""
+    if forward_ad._current_level < 0 or forward_ad.unpack_dual(logits).tangent is None:
+        return
+    raise RuntimeError(
+        "tomolift.ops has no forward-mode derivative of the cross-entropy: use backward, or "
+        "tomolift.ops.reference"
+    )
 
 
 def once_only(gradient: Tensor, anchor: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from tomolift.ops._arguments import (
 from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
-from tomolift.ops._autograd import guarded, once_only, scaled
+from tomolift.ops._autograd import guarded, once_only, refuse_forward_mode, scaled
 from tomolift.ops._interception import intercepted
 
 
@@ -92,6 +92,7 @@ def voxel_cross_entropy(
         reduction=reduction,
         check_labels=check_labels,
     )
+    refuse_forward_mode(logits)
     differentiate = logits.requires_grad and torch.is_grad_enabled()
     store = (
         differentiate

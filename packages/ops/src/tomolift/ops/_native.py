@@ -126,7 +126,7 @@ def dense_backward(
 ) -> None:
     """Write the gradient, with grad_output folded in before rounding to the logits' type."""
     planes, shape = _dense_layout(logits)
-    grad_output = grad_output.to(loss_dtype(logits)).contiguous()
+    grad_output = grad_output.to(loss_dtype(logits)).contiguous().resolve_neg()
     _run_dense(
         planes, labels.contiguous(), _weight(weight), shape, options, grad_output, denominator,
         None, gradient, None, None, None,
@@ -205,7 +205,7 @@ def upsampled_backward(
     grad = low_logits.new_empty(low_logits.shape, dtype=dtype)
     _run_upsampled(
         low_logits, labels.contiguous(), _weight(weight), grid, options,
-        grad_output.to(dtype).contiguous(), denominator, None, grad, None, None, None,
+        grad_output.to(dtype).contiguous().resolve_neg(), denominator, None, grad, None, None, None,
     )  # fmt: skip
     return grad
 
@@ -267,7 +267,7 @@ def scale_on_cuda(gradient: Tensor, factor: Tensor, *, out: Tensor) -> None:
 
     Zeros stay zero whatever the factor is. In place a factor of one costs nothing.
     """
-    factor = factor.to(torch.float32)
+    factor = factor.to(torch.float32).resolve_neg()
     stream = torch.cuda.current_stream(gradient.device).cuda_stream
     with torch.cuda.device(gradient.device):
         _core.scale_gradient_cuda(

@@ -22,7 +22,7 @@ from tomolift.ops._arguments import (
 from tomolift.ops._arguments import (
     check_labels as _check_labels,
 )
-from tomolift.ops._autograd import guarded, once_only, scaled
+from tomolift.ops._autograd import guarded, once_only, refuse_forward_mode, scaled
 from tomolift.ops._grid import Grid
 from tomolift.ops._interception import intercepted
 
@@ -87,6 +87,7 @@ def upsampled_cross_entropy(
         reduction=reduction,
         check_labels=check_labels,
     )
+    refuse_forward_mode(low_logits)
     differentiate = low_logits.requires_grad and torch.is_grad_enabled()
     store = differentiate and reduction != "none"
     if intercepted(low_logits, labels, weight):
