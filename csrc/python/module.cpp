@@ -113,9 +113,8 @@ PYBIND11_MODULE(_core, m) {
 
   py::class_<CrossEntropyOptions>(m, "CrossEntropyOptions").def(py::init(&make_options));
 
-  m.def("advise_huge_pages", [](uintptr_t begin, int64_t bytes) {
-    advise_huge_pages(pointer<void>(begin), bytes);
-  });
+  m.def("advise_huge_pages",
+        [](uintptr_t begin, int64_t bytes) { advise_huge_pages(pointer<void>(begin), bytes); });
   m.def("dense_cpu_workspace", [](const std::array<int64_t, 6>& shape, int threads) {
     return voxel_cross_entropy_cpu_workspace(make_dense_shape(shape), threads);
   });
