@@ -23,6 +23,7 @@ from tomolift.ops._arguments import (
 )
 from tomolift.ops._autograd import guarded, once_only, refuse_forward_mode, scaled
 from tomolift.ops._interception import intercepted
+from tomolift.ops._layout import empty_gradient, is_dense
 
 
 def voxel_cross_entropy(
@@ -124,7 +125,7 @@ def _check_writable(logits: Tensor) -> None:
             "logits is a leaf that requires a gradient (or a view of one), expected the output of "
             "a network: memory='inplace' would write over it, use memory='store'"
         )
-    if not _native.is_dense(logits):
+    if not is_dense(logits):
         raise ValueError(
             f"logits has strides {logits.stride()}, expected contiguous or channels-last logits "
             "for memory='inplace': make them contiguous, or use memory='store'"
@@ -231,7 +232,7 @@ def _(
     return (
         logits.new_empty(loss_shape, dtype=_native.loss_dtype(logits)),
         logits.new_empty((classes, classes), dtype=torch.int64),
-        _native.empty_gradient(logits) if store else logits.new_empty(0),
+        empty_gradient(logits) if store else logits.new_empty(0),
         logits.new_empty((1,), dtype=torch.float64),
     )
 
@@ -271,7 +272,7 @@ def _(
     label_smoothing: float,
     reduction: str,
 ) -> Tensor:
-    return _native.empty_gradient(logits)
+    return empty_gradient(logits)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

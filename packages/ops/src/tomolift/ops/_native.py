@@ -12,6 +12,7 @@ from tomolift.ops import _core
 from tomolift.ops._arguments import LABEL_DTYPES, LOGITS_DTYPES, Options
 from tomolift.ops._faults import report_faults
 from tomolift.ops._grid import Grid
+from tomolift.ops._layout import dense_layout, empty_gradient, upsampled_shape
 
 _REDUCTIONS = ("none", "mean", "sum")
 # Below this a second thread costs more than it brings.
@@ -57,11 +58,6 @@ def loss_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-def empty_gradient(logits: Tensor) -> Tensor:
-    """An unwritten gradient that lies in memory as dense_forward reads the logits."""
-    return torch.empty_like(logits, memory_format=_memory_format(logits))
-
-
 def fresh_gradient(logits: Tensor) -> Tensor:
     """empty_gradient in memory that is quick to write for the first time."""
     gradient = empty_gradient(logits)
@@ -84,7 +80,7 @@ def dense_forward(
     """
     _require_device("voxel_cross_entropy", "logits", logits)
     labels = labels.contiguous()
-    planes, shape = _dense_layout(logits)
+    planes, shape = dense_layout(logits)
     classes = logits.shape[1]
     loss_shape = labels.shape if options.reduction == "none" else ()
     loss = logits.new_empty(loss_shape, dtype=loss_dtype(logits))
@@ -125,17 +121,12 @@ def dense_backward(
     gradient: Tensor,
 ) -> None:
     """Write the gradient, with grad_output folded in before rounding to the logits' type."""
-    planes, shape = _dense_layout(logits)
+    planes, shape = dense_layout(logits)
     grad_output = grad_output.to(loss_dtype(logits)).contiguous().resolve_neg()
     _run_dense(
         planes, labels.contiguous(), _weight(weight), shape, options, grad_output, denominator,
         None, gradient, None, None, None,
     )  # fmt: skip
-
-
-def is_dense(logits: Tensor) -> bool:
-    """Tell whether the kernels read the logits as they lie, in one of the two layouts."""
-    return logits.is_contiguous(memory_format=_memory_format(logits))
 
 
 def _run_dense(
@@ -240,7 +231,7 @@ def _run_upsampled(
     *,
     predict: bool = False,
 ) -> None:
-    shape = _upsampled_shape(low_logits, grid)
+    shape = upsampled_shape(low_logits, grid)
     native = _native_options(low_logits, labels, options)
     sampling = (shape, grid.sampling, grid.stride_3d)
     per_voxel = grad_output is not None and options.reduction == "none"
@@ -293,37 +284,6 @@ def _require_device(op: str, name: str, logits: Tensor) -> None:
             "install it with `TOMOLIFT_CUDA=ON pip install ./packages/ops`, or use "
             f"tomolift.ops.reference.{op}"
         )
-
-
-def _memory_format(logits: Tensor) -> torch.memory_format:
-    channels_last = torch.channels_last if logits.dim() == 4 else torch.channels_last_3d
-    if not logits.is_contiguous() and logits.is_contiguous(memory_format=channels_last):
-        return channels_last
-    return torch.contiguous_format
-
-
-def _dense_layout(logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """Class planes or channels last, as they lie; any other strides are copied to class planes."""
-    batch, classes = logits.shape[:2]
-    voxels = logits.shape[2:].numel()
-    if _memory_format(logits) == torch.contiguous_format:
-        strides = (classes * voxels, voxels, 1)
-    else:
-        strides = (classes * voxels, 1, classes)
-    planes = logits.contiguous(memory_format=_memory_format(logits))
-    return planes, (batch, classes, voxels, *strides)
-
-
-def _upsampled_shape(low_logits: Tensor, grid: Grid) -> tuple[int, ...]:
-    """The fields of the core's UpsampledShape; two spatial axes become (1, height, width)."""
-    missing = 5 - low_logits.dim()
-    batch, classes, *low_size = low_logits.shape
-    stride_batch, stride_class, *stride_axis = low_logits.stride()
-    one = [1] * missing
-    return (
-        batch, classes, *one, *low_size, *one, *grid.size,
-        stride_batch, stride_class, *([0] * missing), *stride_axis,
-    )  # fmt: skip
 
 
 def _native_options(logits: Tensor, labels: Tensor, options: Options) -> _core.CrossEntropyOptions:
