@@ -50,6 +50,7 @@ SANITIZERS = (
             "heap_write": r"heap-buffer-overflow(?s:.*)WRITE of size 4",
             # a vector that is only partly outside is an unknown crash
             "op_read": r"(?:heap-buffer-overflow|unknown-crash)(?s:.*)READ of size",
+            "cuda_read": r"heap-buffer-overflow(?s:.*)READ of size(?s:.*)run_tiles",
             "piece_write": r"use-after-poison(?s:.*)WRITE of size 4",
             "overflow": "runtime error: signed integer overflow",
             "misaligned": "runtime error: load of misaligned address",
@@ -60,7 +61,10 @@ SANITIZERS = (
         flag="-fsanitize=thread",
         # the pool's test forks a child that starts threads, which TSan refuses by default
         environment={"TSAN_OPTIONS": "die_after_fork=0"},
-        planted={"race": "WARNING: ThreadSanitizer: data race"},
+        planted={
+            "race": "WARNING: ThreadSanitizer: data race",
+            "cuda_race": "WARNING: ThreadSanitizer: data race(?s:.*)read_a_neighbour",
+        },
     ),
 )
 

@@ -1,5 +1,7 @@
 // One bug on request, so that `nox -s sanitize` can show that its silence elsewhere means
 // something.
+#include <cuda_runtime.h>
+
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -48,6 +50,23 @@ void give_a_kernel_too_little() {
                                     1);
 }
 
+// The same to a kernel of the CUDA part, on the CPU.
+void give_a_cuda_kernel_too_little() {
+  const int64_t classes = 2;
+  const tomolift::DenseShape shape{1, classes, kSize, classes * kSize, kSize, 1};
+  const std::vector<float> logits(classes * kSize - g_one, 0.0f);
+  const std::vector<uint8_t> labels(kSize, 0);
+  const std::vector<double> memory(tomolift::voxel_cross_entropy_cuda_workspace(shape) / 8);
+  float loss = 0.0f;
+  g_seen = tomolift::voxel_cross_entropy_cuda(
+      shape,
+      {tomolift::LogitsType::kFloat32, tomolift::LabelType::kUInt8, tomolift::Reduction::kSum,
+       false, 0, 0.0},
+      {logits.data(), labels.data(), nullptr, nullptr, false, nullptr,
+       const_cast<double*>(memory.data()), &loss, nullptr, nullptr, nullptr, nullptr},
+      nullptr);
+}
+
 // Into what lies behind a piece of the workspace, which is the caller's memory all the same.
 void leave_a_piece_of_the_workspace() {
   std::vector<int> memory(4096, 1);
@@ -84,6 +103,20 @@ void race_in_the_pool() {
   g_seen = shared.written;
 }
 
+__global__ void read_a_neighbour(int* seen) {
+  __shared__ int values[32];
+  values[threadIdx.x] = int(threadIdx.x);
+  seen[threadIdx.x] = values[31 - threadIdx.x];  // a __syncwarp is missing before
+}
+
+// Between the threads of a kernel of the CUDA part, on the CPU.
+void race_in_a_cuda_kernel() {
+  cudaLaunchConfig_t config{};
+  config.blockDim = dim3(32);
+  int seen[32] = {};
+  g_seen = cudaLaunchKernelEx(&config, read_a_neighbour, seen) + seen[0];
+}
+
 struct Bug {
   const char* name;
   void (*commit)();
@@ -93,10 +126,12 @@ constexpr Bug kBugs[] = {
     {"heap_read", read_past_the_end},
     {"heap_write", write_past_the_end},
     {"op_read", give_a_kernel_too_little},
+    {"cuda_read", give_a_cuda_kernel_too_little},
     {"piece_write", leave_a_piece_of_the_workspace},
     {"overflow", overflow_an_integer},
     {"misaligned", read_misaligned},
     {"race", race_in_the_pool},
+    {"cuda_race", race_in_a_cuda_kernel},
 };
 
 }  // namespace
