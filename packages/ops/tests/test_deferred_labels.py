@@ -117,3 +117,11 @@ def test_reports_of_several_threads_are_raised_once_each(op: Any) -> None:
             check_deferred_labels()
         raised.append(str(error.value).split(" at ")[0])
     assert sorted(raised) == sorted(f"labels has {value}" for value in (4, 5, 6) for _ in range(50))
+
+
+def test_a_call_that_looks_at_once_raises_what_is_pending_too() -> None:
+    logits, wrong = torch.randn(1, 3, 4, 5), torch.full((1, 4, 5), 9)
+    voxel_cross_entropy(logits, wrong, check_labels="defer")
+    with pytest.raises(IndexError, match="labels has 9"):
+        voxel_cross_entropy(logits, torch.zeros(1, 4, 5, dtype=torch.uint8))
+    check_deferred_labels()

@@ -55,8 +55,8 @@ def voxel_cross_entropy(
         reduction: "mean", "sum", or "none" for a loss of the labels' shape.
         memory: "store" keeps the gradient from the forward pass; "recompute" keeps the logits and
             computes it in the backward pass, as float16 and reduction="none" always do; "inplace"
-            writes it over the logits, whose contents are unspecified after the call (under the
-            compiler it is "store").
+            writes it over the logits, which nothing may read after the call (under the compiler it
+            is "store").
         check_labels: "raise" looks for labels out of range at once (on CUDA that waits for the
             kernel), "defer" leaves the report to a later call or to check_deferred_labels, "ignore"
             leaves such labels out of everything silently. None is "raise" on the CPU and "defer"

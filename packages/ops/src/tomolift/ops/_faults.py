@@ -66,6 +66,8 @@ def report_faults(fault: Tensor, labels: Tensor, classes: int, options: Options)
         _Report, labels_shape=labels.shape, classes=classes, ignore_index=options.ignore_index
     )
     if when == "raise":
+        if _pending or _captured:
+            _raise_earlier(len(_pending))
         report(row=fault.cpu(), written=None).raise_if_bad()
         return
     if fault.is_cuda and torch.cuda.is_current_stream_capturing():
