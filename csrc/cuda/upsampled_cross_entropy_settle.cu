@@ -111,27 +111,32 @@ __device__ inline double gather_voxel(const BrickJob& job, const LowVoxel& voxel
   return sum;
 }
 
-// Index is 32 bits wide where that suffices: a division of 64 bits takes three times as long.
-template <typename Index>
-__device__ inline LowVoxel find_voxel(const BrickJob& job, Index rest) {
+// Some planes (n, c) of the gradient, few enough to number their voxels in 32 bits: a division of
+// 64 bits is a function call on the device.
+struct Planes {
+  uint32_t first;
+  uint32_t voxels;
+};
+
+__device__ inline LowVoxel find_voxel(const BrickJob& job, Planes planes, uint32_t rest) {
   LowVoxel voxel;
 #pragma unroll
   for (int axis = 2; axis >= 0; --axis) {
-    voxel.index[axis] = rest % Index(job.shape.low_size[axis]);
-    rest /= Index(job.shape.low_size[axis]);
+    voxel.index[axis] = rest % uint32_t(job.shape.low_size[axis]);
+    rest /= uint32_t(job.shape.low_size[axis]);
   }
-  voxel.c = rest % Index(job.shape.classes);
-  voxel.sample = rest / Index(job.shape.classes);
+  rest += planes.first;
+  voxel.c = rest % uint32_t(job.shape.classes);
+  voxel.sample = rest / uint32_t(job.shape.classes);
   return voxel;
 }
 
 __global__ void __launch_bounds__(kGatherThreads)
-    gather(const __grid_constant__ BrickJob job, int64_t count) {
-  const int64_t index = int64_t(blockIdx.x) * kGatherThreads + threadIdx.x;
-  if (index >= count) return;
+    gather(const __grid_constant__ BrickJob job, Planes planes) {
+  const uint32_t index = blockIdx.x * kGatherThreads + threadIdx.x;
+  if (index >= planes.voxels) return;
   // 1 load
-  const LowVoxel voxel =
-      count <= UINT32_MAX ? find_voxel(job, uint32_t(index)) : find_voxel(job, index);
+  const LowVoxel voxel = find_voxel(job, planes, index);
   double scale = job.totals->gradient_scale;
   if (job.buffers.grad_output != nullptr && !job.buffers.grad_output_per_voxel) {
     scale *= double(*static_cast<const float*>(job.buffers.grad_output));
@@ -139,7 +144,9 @@ __global__ void __launch_bounds__(kGatherThreads)
   // 2 compute
   const double sum = job.bricks > 0 ? gather_voxel(job, voxel) : 0.0;
   // 3 store; where nothing took part, not even an infinite grad_output brings a NaN
-  static_cast<float*>(job.buffers.gradient)[index] = sum == 0.0 ? 0.0f : float(sum * scale);
+  float* gradient =
+      static_cast<float*>(job.buffers.gradient) + planes.first * low_voxels_of(job.shape);
+  gradient[index] = sum == 0.0 ? 0.0f : float(sum * scale);
 }
 
 }  // namespace
@@ -149,10 +156,20 @@ cudaError_t enqueue_brick_settling(const BrickJob& job, cudaStream_t stream) {
 }
 
 cudaError_t enqueue_brick_gathering(const BrickJob& job, cudaStream_t stream) {
-  const int64_t count = job.shape.batch * job.shape.classes * low_voxels_of(job.shape);
-  if (count == 0) return cudaSuccess;
-  const int64_t blocks = (count + kGatherThreads - 1) / kGatherThreads;
-  return enqueue(gather, blocks, kGatherThreads, stream, job, count);
+  const int64_t planes = job.shape.batch * job.shape.classes;
+  const int64_t volume = low_voxels_of(job.shape);
+  if (planes == 0 || volume == 0) return cudaSuccess;
+  // the last block may number voxels beyond the last plane
+  const int64_t most = (int64_t(UINT32_MAX) - kGatherThreads) / volume;
+  if (most == 0 || planes > UINT32_MAX) return cudaErrorInvalidValue;
+  for (int64_t first = 0; first < planes; first += most) {
+    const int64_t count = planes - first < most ? planes - first : most;
+    const int64_t blocks = (count * volume + kGatherThreads - 1) / kGatherThreads;
+    const Planes some{uint32_t(first), uint32_t(count * volume)};
+    const cudaError_t error = enqueue(gather, blocks, kGatherThreads, stream, job, some);
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
 }
 
 }  // namespace tomolift
