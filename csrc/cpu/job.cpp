@@ -22,7 +22,8 @@ void fill_target_table(TargetTable& table, int64_t classes, const double* weight
     const double class_weight = weight == nullptr ? 1.0 : weight[c];
     table.plain = table.plain && class_weight == 1.0;
     table.hit[c] = (1.0 - label_smoothing) * class_weight;
-    table.smooth[c] = label_smoothing / double(classes) * class_weight;
+    // not 0 * inf where nothing is smoothed
+    table.smooth[c] = table.smoothed ? label_smoothing / double(classes) * class_weight : 0.0;
     table.smooth_total += table.smooth[c];
     table.hit_float[c] = float(table.hit[c]);
     table.smooth_float[c] = float(table.smooth[c]);
@@ -85,7 +86,7 @@ void write_loss(const double* partials, int64_t count, Reduction reduction, doub
                 LogitsType logits_type, void* loss) {
   double total = 0.0;
   for (int64_t i = 0; i < count; ++i) total += partials[i];
-  if (reduction == Reduction::kMean) total /= denominator;  // nothing valid: 0 / 0, as torch
+  if (reduction == Reduction::kMean) total = mean_of(total, denominator);
   if (logits_type == LogitsType::kFloat64) {
     *static_cast<double*>(loss) = total;
   } else {

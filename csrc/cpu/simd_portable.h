@@ -76,6 +76,7 @@ inline Ints operator-(Ints a, Ints b) { return {a.v - b.v}; }
 // The second where either is NaN.
 inline Floats maximum(Floats a, Floats b) { return {a.v > b.v ? a.v : b.v}; }
 inline Mask above(Floats a, Floats b) { return {a.v > b.v}; }
+inline Mask equal_to(Floats a, Floats b) { return {a.v == b.v}; }
 inline Mask is_nan(Floats a) { return {a.v != a.v}; }
 inline Mask equal(Ints a, Ints b) { return {a.v == b.v}; }
 inline Mask not_negative(Ints a) { return {a.v >= 0}; }

@@ -140,7 +140,10 @@ class LaneLoss {
     } else {
 #pragma GCC unroll 8
       for (int c = 0; c < kClasses; ++c) {
-        loss = fused(terms.total[c], log_at_least_one(products_[c]), loss);
+        // a class that does not occur takes no part, whatever its weight
+        const Mask absent = equal_to(products_[c], all_lanes(1.0f));
+        const Floats part = terms.total[c] * log_at_least_one(products_[c]);
+        loss = loss + select(absent, all_lanes(0.0f), part);
       }
     }
     clear();

@@ -124,9 +124,9 @@ void upsampled_cross_entropy_cpu(const UpsampledShape& shape, const CrossEntropy
   // 3 the gradient's sum over slices, scaled
   if (buffers.gradient == nullptr) return;
   const bool mean = options.reduction == Reduction::kMean;
-  job.gradient_scale = mean ? 1.0 / denominator : 1.0;
+  job.gradient_scale = mean ? mean_of(1.0, denominator) : 1.0;
   if (mean && denominator == 0.0) {
-    // 1 / 0 is for the valid voxels alone (there are some where weights are zero), and the sums no
+    // NaN is for the valid voxels alone (there are some where weights are zero), and the sums no
     // longer tell who took part: once more, with each voxel scaled by itself
     job.voxel_scale = job.gradient_scale;
     job.gradient_scale = 1.0;

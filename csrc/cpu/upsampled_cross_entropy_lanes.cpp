@@ -267,11 +267,9 @@ class LaneUnit {
             upper_sum[c] = fused(share, g, upper_sum[c]);
           });
         }
-        if (!per_voxel_loss) continue;
-        const Floats loss = losses.take(terms);
-        if (job_.buffers.loss == nullptr) continue;
+        if (!per_voxel_loss || job_.buffers.loss == nullptr) continue;
         float* out = static_cast<float*>(job_.buffers.loss) + position(slice, row, x + i);
-        store_first(loss, out, n - i);
+        store_first(losses.take(terms), out, n - i);
       }
       // 3 reduce
       if (!per_voxel_loss) sum.add(losses.take(terms));

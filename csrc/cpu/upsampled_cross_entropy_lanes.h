@@ -25,6 +25,8 @@ struct LaneRowScratch {
   alignas(64) uint8_t prediction[kLaneRows * kLaneRowBytes];
 };
 
+// Unnamed, as the kernels of several instruction sets include this.
+namespace {
 inline int64_t lane_bands_of(const UpsampledShape& shape) {
   return (shape.low_size[1] + kLaneBandRows - 1) / kLaneBandRows;
 }
@@ -43,5 +45,6 @@ inline int64_t lane_unit_scratch_bytes(const UpsampledShape& shape) {
   const int64_t floats = 8 * shape.classes * padded_width(shape) + shape.low_size[2] + 16;
   return int64_t(sizeof(LaneRowScratch)) + floats * int64_t(sizeof(float));
 }
+}  // namespace
 
 }  // namespace tomolift

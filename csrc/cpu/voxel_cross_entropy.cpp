@@ -85,7 +85,7 @@ void voxel_cross_entropy_cpu(const DenseShape& shape, const CrossEntropyOptions&
   } else if (mean && buffers.gradient != nullptr) {
     denominator = count_denominator(job, threads);
   }
-  job.gradient_scale = mean ? 1.0 / denominator : 1.0;
+  job.gradient_scale = mean ? mean_of(1.0, denominator) : 1.0;
 
   // 2 the pass over the logits
   const int64_t tiles = shape.batch * job.tiles_per_sample;

@@ -1,6 +1,7 @@
 // What follows the pass over the voxels: its sums in a fixed order, then the gradient.
 #include "block_sum.cuh"
 #include "label_vectors.cuh"
+#include "tomolift/voxel_functor.h"
 #include "upsampled_cross_entropy_job.cuh"
 
 namespace tomolift {
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(kThreads) settle(const __grid_constant__ Brick
   if (job.buffers.denominator != nullptr) *job.buffers.denominator = denominator;
   if (job.buffers.fault != nullptr) settle_fault(job, *job.buffers.fault);
   if (job.buffers.loss == nullptr || job.options.reduction == Reduction::kNone) return;
-  *static_cast<float*>(job.buffers.loss) = float(mean ? loss / denominator : loss);
+  *static_cast<float*>(job.buffers.loss) = float(mean ? mean_of(loss, denominator) : loss);
 }
 
 struct LowVoxel {

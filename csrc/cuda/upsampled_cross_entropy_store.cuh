@@ -2,6 +2,7 @@
 #pragma once
 
 #include "block_sum.cuh"
+#include "tomolift/voxel_functor.h"
 #include "upsampled_cross_entropy_brick.cuh"
 
 namespace tomolift {
@@ -44,7 +45,7 @@ __device__ inline void spread_width(const BrickJob& job, const Brick& brick,
 
 // What a voxel's gradient is multiplied with before any sum.
 __device__ inline float voxel_scale(const BrickJob& job, int64_t position) {
-  float scale = job.divide_by_zero ? float(1.0 / job.totals->denominator) : 1.0f;
+  float scale = job.divide_by_zero ? float(mean_of(1.0, job.totals->denominator)) : 1.0f;
   if (job.buffers.grad_output_per_voxel) {
     scale *= static_cast<const float*>(job.buffers.grad_output)[position];
   }

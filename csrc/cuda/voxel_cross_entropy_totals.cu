@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "block_sum.cuh"
+#include "tomolift/voxel_functor.h"
 #include "voxel_cross_entropy_job.cuh"
 
 namespace tomolift {
@@ -17,7 +18,10 @@ __device__ double weight_of(const DenseJob& job, int64_t c) {
 }
 
 __device__ double sum_smooth(const DenseJob& job) {
-  if (job.buffers.weight == nullptr) return job.options.label_smoothing;
+  // not 0 * inf where nothing is smoothed
+  if (job.buffers.weight == nullptr || job.options.label_smoothing == 0.0) {
+    return job.options.label_smoothing;
+  }
   double total = 0.0;
   for (int64_t c = 0; c < job.shape.classes; ++c) {
     total += job.options.label_smoothing / double(job.shape.classes) * job.buffers.weight[c];
@@ -26,7 +30,7 @@ __device__ double sum_smooth(const DenseJob& job) {
 }
 
 __device__ void set_denominator(const DenseJob& job, double denominator) {
-  double scale = job.options.reduction == Reduction::kMean ? 1.0 / denominator : 1.0;
+  double scale = job.options.reduction == Reduction::kMean ? mean_of(1.0, denominator) : 1.0;
   if (job.buffers.grad_output != nullptr && !job.buffers.grad_output_per_voxel) {
     scale *= double(*static_cast<const float*>(job.buffers.grad_output));
   }
@@ -109,7 +113,7 @@ __global__ void __launch_bounds__(kFinishThreads) finish(DenseJob job) {
   if (buffers.denominator != nullptr) *buffers.denominator = denominator;
   if (buffers.loss == nullptr || job.options.reduction == Reduction::kNone) return;
   const bool mean = job.options.reduction == Reduction::kMean;
-  *static_cast<float*>(buffers.loss) = float(mean ? total / denominator : total);
+  *static_cast<float*>(buffers.loss) = float(mean ? mean_of(total, denominator) : total);
 }
 
 }  // namespace

@@ -20,6 +20,12 @@ struct AxisSample {
 TOMOLIFT_HOST_DEVICE static inline AxisSample sample_axis(Sampling sampling, double stride,
                                                           int64_t low_size, int64_t size,
                                                           int64_t index) {
+  const double last = double(low_size - 1);
+  // an axis that is not up-sampled has one neighbour, as in torch: no 0 * NaN from the next
+  if (sampling == Sampling::kStride ? stride == 1.0 : size == low_size) {
+    const int64_t only = index < low_size ? index : low_size - 1;
+    return {only, only, 0.0};
+  }
   double position = 0.0;
   if (sampling == Sampling::kAlignCorners) {
     // one division of exact integers, so that samples that coincide do so exactly
@@ -30,7 +36,6 @@ TOMOLIFT_HOST_DEVICE static inline AxisSample sample_axis(Sampling sampling, dou
   } else {
     position = double(index) / stride;
   }
-  const double last = double(low_size - 1);
   if (position > last) position = last;
   const int64_t lower = int64_t(position);
   const int64_t upper = lower + 1 < low_size ? lower + 1 : lower;

@@ -23,6 +23,11 @@ TOMOLIFT_HOST_DEVICE static inline bool beats(Real candidate, Real best) {
   return candidate > best || (candidate != candidate && best == best);
 }
 
+// Over a denominator of zero torch's mean is NaN even where smoothing leaves something to divide.
+TOMOLIFT_HOST_DEVICE static inline double mean_of(double sum, double denominator) {
+  return denominator == 0.0 ? double(NAN) : sum / denominator;
+}
+
 template <typename Real>
 struct VoxelResult {
   Real loss;

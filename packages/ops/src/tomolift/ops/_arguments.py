@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -102,7 +103,7 @@ def check_stride(stride: Sequence[int] | None, spatial_dims: int) -> tuple[float
     """Return stride as numbers; raise where it is not one positive number a spatial axis."""
     if stride is None:
         return None
-    if len(stride) != spatial_dims or any(step <= 0 for step in stride):
+    if len(stride) != spatial_dims or not all(0 < step < math.inf for step in stride):
         raise ValueError(
             f"stride is {tuple(stride)}, expected {spatial_dims} positive numbers, "
             "one a spatial axis"

@@ -16,19 +16,19 @@ from tomolift.ops._interception import intercepted
 def scaled(gradient: Tensor, grad_output: Tensor) -> Tensor:
     """Return gradient times the scalar grad_output; for the backward pass, which alone may call it.
 
-    A factor of one costs nothing: gradient itself comes back. On the CPU it is never written to. On
-    CUDA, where nobody waits for the factor, it is where this backward pass is its last.
+    A factor of one costs nothing where this backward pass is the graph's last: gradient itself
+    comes back. On CUDA, where nobody waits for the factor, gradient is then written to.
     """
+    # what torch's own compiled backward passes ask before they write into what was saved
+    kept = torch._C._autograd._get_current_graph_task_keep_graph()
     if gradient.is_cuda and not intercepted(gradient, grad_output):
-        # what torch's own compiled backward passes ask before they write into what was saved
-        kept = torch._C._autograd._get_current_graph_task_keep_graph()
         out = torch.empty_like(gradient) if kept else gradient
         _native.scale_on_cuda(gradient, grad_output, out=out)
         return out
     if grad_output.device.type == "cpu" and not intercepted(gradient, grad_output):
         factor = grad_output.item()
         if factor == 1.0:
-            return gradient
+            return gradient.clone() if kept else gradient
         if math.isfinite(factor):
             return gradient * grad_output
     return guarded(gradient, grad_output)
@@ -50,8 +50,8 @@ class RefuseSecondDerivative(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, anchor: Tensor) -> Tensor:
-        """Pass gradient through; anchor ties it to the logits' graph."""
+    def forward(ctx: Any, gradient: Tensor, *anchors: Tensor) -> Tensor:
+        """Pass gradient through; the anchors tie it to the graphs of what it depends on."""
         return gradient.view_as(gradient)
 
     @staticmethod
@@ -73,8 +73,11 @@ def refuse_forward_mode(logits: Tensor) -> None:
     )
 
 
-def once_only(gradient: Tensor, anchor: Tensor) -> Tensor:
-    """Return gradient, guarded where a graph of the backward pass is being built."""
-    if torch.is_grad_enabled() and anchor.requires_grad:
-        return RefuseSecondDerivative.apply(gradient, anchor)
+def once_only(gradient: Tensor, *anchors: Tensor) -> Tensor:
+    """Return gradient, guarded where a graph of the backward pass is being built.
+
+    The anchors are what gradient depends on: the logits and grad_output.
+    """
+    if torch.is_grad_enabled() and any(anchor.requires_grad for anchor in anchors):
+        return RefuseSecondDerivative.apply(gradient, *anchors)
     return gradient

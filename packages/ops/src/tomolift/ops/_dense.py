@@ -147,12 +147,14 @@ class _VoxelCrossEntropy(torch.autograd.Function):
         inplace: bool,
     ) -> tuple[Tensor, Tensor]:
         gradient = None
-        if store:
-            gradient = logits.detach() if inplace else _native.fresh_gradient(logits)
-        result = _native.dense_forward(logits, labels, weight, options, gradient=gradient)
-        if gradient is not None and inplace:
-            # whoever has saved the logits for its own backward pass is told by autograd
+        if store and inplace:
+            # whoever has saved the logits for its own backward pass is told by autograd, even where
+            # a label raises
             torch.autograd.graph.increment_version(logits)
+            gradient = logits.detach()
+        elif store:
+            gradient = _native.fresh_gradient(logits)
+        result = _native.dense_forward(logits, labels, weight, options, gradient=gradient)
         ctx.options = options
         ctx.store = store
         ctx.inplace = inplace
@@ -190,7 +192,7 @@ class _VoxelCrossEntropy(torch.autograd.Function):
                 )
                 if ctx.inplace:
                     torch.autograd.graph.increment_version(logits)
-        return once_only(gradient, anchor), *([None] * 6)
+        return once_only(gradient, anchor, grad_output), *([None] * 6)
 
 
 @torch.library.custom_op("tomolift::voxel_cross_entropy", mutates_args=())
@@ -289,7 +291,7 @@ def _backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor 
         result = guarded(gradient, grad_output)
     else:
         result = _backward_op(grad_output, logits, labels, weight, denominator, *ctx.options)
-    return once_only(result, logits), None, None, None, None, None, None, None
+    return once_only(result, logits, grad_output), None, None, None, None, None, None, None
 
 
 _forward_op.register_autograd(_backward, setup_context=_setup_context)

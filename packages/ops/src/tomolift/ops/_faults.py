@@ -32,7 +32,8 @@ class _Report:
             return
         self.row.zero_()  # so that it is raised once; a graph that is replayed writes it again
         position = tuple(
-            int(i) for i in torch.unravel_index(torch.tensor(first), self.labels_shape)
+            int(i)
+            for i in torch.unravel_index(torch.tensor(first, device="cpu"), self.labels_shape)
         )
         raise IndexError(
             f"labels has {value} at {position}, expected 0 to {self.classes - 1} or "
@@ -66,20 +67,46 @@ def report_faults(fault: Tensor, labels: Tensor, classes: int, options: Options)
         _Report, labels_shape=labels.shape, classes=classes, ignore_index=options.ignore_index
     )
     if when == "raise":
-        if _pending or _captured:
-            _raise_earlier(len(_pending))
         report(row=fault.cpu(), written=None).raise_if_bad()
+    elif fault.is_cuda:
+        with torch.cuda.device(fault.device), _lock:
+            if torch.cuda.is_current_stream_capturing():
+                row = _take_reserved()
+                row.copy_(fault, non_blocking=True)
+                _captured.append(report(row=row, written=None))
+                return
+            row, written = _copy_without_waiting(fault)
+            _pending.append(report(row=row, written=written))
+    else:
+        with _lock:
+            _pending.append(report(row=fault, written=None))
+
+
+def raise_earlier_reports(options: Options) -> None:
+    """Raise IndexError where an earlier call's deferred report is there and bad.
+
+    An op calls it before anything else, so that it leaves nothing half done.
+
+    Args:
+        options: with check_labels="ignore" nothing is looked at.
+    """
+    if options.check_labels == "ignore" or not (_pending or _captured):
         return
-    if fault.is_cuda and torch.cuda.is_current_stream_capturing():
-        row = _take_reserved()
-        row.copy_(fault, non_blocking=True)
-        _captured.append(report(row=row, written=None))
-        return
-    row, written = _copy_without_waiting(fault)
-    with _lock:
-        earlier = len(_pending)
-        _pending.append(report(row=row, written=written))
-    _raise_earlier(earlier)
+    if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+        return  # no event can be asked during a capture
+    for report in _captured_so_far():
+        if int(report.row[0]) != 0:
+            _wait_for_all_devices()  # its row may be half written
+            report.raise_if_bad()
+    while True:
+        with _lock:
+            if not _pending:
+                return
+            oldest = _pending[0]
+            if oldest.written is not None and not oldest.written.query():
+                return
+            _pending.popleft()
+        oldest.raise_if_bad()
 
 
 def check_deferred_labels() -> None:
@@ -95,8 +122,8 @@ def check_deferred_labels() -> None:
         >>> check_deferred_labels()
     """
     if _captured:
-        torch.cuda.synchronize()
-    for report in _captured:
+        _wait_for_all_devices()
+    for report in _captured_so_far():
         report.raise_if_bad()
     while True:
         with _lock:
@@ -108,30 +135,22 @@ def check_deferred_labels() -> None:
         report.raise_if_bad()
 
 
-def _raise_earlier(count: int) -> None:
-    """Raise the first bad one of the oldest `count` reports, as far as their devices got."""
-    for report in _captured:
-        if int(report.row[0]) != 0:
-            torch.cuda.synchronize()  # its row may be half written
-            report.raise_if_bad()
-    for _ in range(count):
-        with _lock:
-            if not _pending:
-                return
-            oldest = _pending[0]
-            if oldest.written is not None and not oldest.written.query():
-                return
-            _pending.popleft()
-        oldest.raise_if_bad()
+def _captured_so_far() -> list[_Report]:
+    with _lock:
+        return list(_captured)
 
 
-def _copy_without_waiting(fault: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    if not fault.is_cuda:
-        return fault, None
+def _wait_for_all_devices() -> None:
+    for index in range(torch.cuda.device_count()):
+        torch.cuda.synchronize(index)
+
+
+def _copy_without_waiting(fault: Tensor) -> tuple[Tensor, torch.cuda.Event]:
     if not _reserved:
-        rows = torch.zeros((_RESERVED_ROWS, 3), dtype=torch.int64, pin_memory=True)
+        shape = (_RESERVED_ROWS, 3)
+        rows = torch.zeros(shape, dtype=torch.int64, device="cpu", pin_memory=True)
         _reserved.extend(rows.unbind())
-    row = torch.empty(3, dtype=torch.int64, pin_memory=True)
+    row = torch.empty(3, dtype=torch.int64, device="cpu", pin_memory=True)
     row.copy_(fault, non_blocking=True)
     written = torch.cuda.Event()
     written.record()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tomolift.ops import _core
 from tomolift.ops._arguments import LABEL_DTYPES, LOGITS_DTYPES, Options
-from tomolift.ops._faults import report_faults
+from tomolift.ops._faults import raise_earlier_reports, report_faults
 from tomolift.ops._grid import Grid
 from tomolift.ops._layout import dense_layout, empty_gradient, upsampled_shape
 
@@ -79,6 +79,7 @@ def dense_forward(
     That is what fresh_gradient gives or, where these are dense, the logits themselves.
     """
     _require_device("voxel_cross_entropy", "logits", logits)
+    raise_earlier_reports(options)
     labels = labels.contiguous()
     planes, shape = dense_layout(logits)
     classes = logits.shape[1]
@@ -107,7 +108,7 @@ def _denominator_if_all_is_well(
         return None
     if labels.is_cuda or options.check_labels not in (None, "raise"):
         return None
-    return torch.tensor([labels.numel()], dtype=torch.float64)
+    return torch.tensor([labels.numel()], dtype=torch.float64, device="cpu")
 
 
 def dense_backward(
@@ -165,6 +166,7 @@ def upsampled_forward(
 ) -> Forward:
     """Loss, confusion matrix and on request the low-resolution gradient in float32 or float64."""
     _require_device("upsampled_cross_entropy", "low_logits", low_logits)
+    raise_earlier_reports(options)
     labels = labels.contiguous()
     classes = low_logits.shape[1]
     loss_shape = labels.shape if options.reduction == "none" else ()

@@ -145,7 +145,7 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
                     grad_output, low_logits, labels, weight, denominator, ctx.grid, ctx.options
                 )
             gradient = gradient.to(low_logits.dtype)
-        return once_only(gradient, low_logits), None, None, None, None, None
+        return once_only(gradient, low_logits, grad_output), None, None, None, None, None
 
 
 @torch.library.custom_op("tomolift::upsampled_cross_entropy", mutates_args=())
@@ -252,7 +252,7 @@ def _backward(ctx: Any, grad_output: Tensor, *_: Tensor | None) -> tuple[Tensor 
     else:
         result = _backward_op(grad_output, low_logits, labels, weight, denominator, *ctx.options)
     result = result.to(low_logits.dtype)
-    return once_only(result, low_logits), *([None] * 9)
+    return once_only(result, low_logits, grad_output), *([None] * 9)
 
 
 _forward_op.register_autograd(_backward, setup_context=_setup_context)

@@ -184,6 +184,10 @@ def upsample(
     result = low_logits
     for axis, (length, step) in enumerate(zip(size, stride, strict=True), start=2):
         last = low_logits.shape[axis] - 1
+        if step == 1:  # copied, as F.interpolate does with an axis of equal length
+            only = torch.arange(length, device=low_logits.device).clamp(max=last)
+            result = result.index_select(axis, only)
+            continue
         index = torch.arange(length, dtype=torch.float64, device=low_logits.device)
         position = (index / step).clamp(max=last)
         lower = position.long()
