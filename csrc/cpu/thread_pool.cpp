@@ -14,28 +14,27 @@
 namespace tomolift {
 namespace {
 
-// The same floating-point mode for every task, whoever started its thread: to nearest, and results
-// below the normal range are zero, as they take the processor many times as long.
-class FloatMode {
- public:
+// The floating-point mode of a thread: rounding, and whether results below the normal range are
+// flushed to zero. A worker would otherwise keep that of the thread that happened to start it.
 #if defined(__SSE2__)
-  FloatMode() : before_(_mm_getcsr()) { _mm_setcsr(_MM_MASK_MASK | _MM_FLUSH_ZERO_ON); }
-  ~FloatMode() { _mm_setcsr(before_); }
-
- private:
-  const unsigned int before_;
+using FloatMode = unsigned int;
+FloatMode float_mode() { return _mm_getcsr(); }
+void set_float_mode(FloatMode mode) { _mm_setcsr(mode); }
+#else
+struct FloatMode {};
+FloatMode float_mode() { return {}; }
+void set_float_mode(FloatMode) {}
 #endif
-};
 
 struct Job {
   TaskFunction run;
   void* context;
   int64_t tasks;
   int helpers;
+  FloatMode mode;  // the caller's
   std::atomic<int64_t> next{0};
 
   void work(int worker) {
-    [[maybe_unused]] const FloatMode mode;
     for (int64_t task = next++; task < tasks; task = next++) run(context, task, worker);
   }
 };
@@ -98,6 +97,7 @@ class Pool {
       if (job_ == nullptr || index >= job_->helpers) continue;
       Job& job = *job_;
       lock.unlock();
+      set_float_mode(job.mode);
       job.work(index + 1);
       lock.lock();
       if (--remaining_ == 0) done_.notify_one();
@@ -134,7 +134,7 @@ Pool& pool() {
 }  // namespace
 
 void parallel_for(int64_t tasks, int threads, TaskFunction run, void* context) {
-  Job job{run, context, tasks, 0};
+  Job job{run, context, tasks, 0, float_mode()};
   job.helpers = static_cast<int>(threads < tasks ? threads : tasks) - 1;
   if (job.helpers <= 0) {
     job.work(0);
