@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+# looking for pip asks setuptools' own finder, which minds whatever imported distutils before
+pytestmark = pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")
+
 ROOT = Path(__file__).parent.parent
 
 
