@@ -150,7 +150,7 @@ def deaf_children(parent: int) -> int:
 
 
 def test_an_interrupt_of_a_build_with_workers_is_one_line(task: Any, tmp_path: Path) -> None:
-    task.add("c", shape=(64, 64, 40))
+    task.add("c", shape=(256, 256, 120))  # all 201 take many times what two workers need to start
     for index in range(200):
         task.image(f"c{index}").hardlink_to(task.image("c"))
         task.label(f"c{index}").hardlink_to(task.label("c"))
@@ -158,7 +158,7 @@ def test_an_interrupt_of_a_build_with_workers_is_one_line(task: Any, tmp_path: P
     cache = tmp_path / "cache"
     command = [sys.executable, "-m", "tomolift.data", "build", str(task.folder), str(cache)]
     with subprocess.Popen(
-        [*command, "--depth", "40"], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--depth", "120"], stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as build:
         deadline = time.monotonic() + 60
         while deaf_children(build.pid) < 3:  # two workers, and what multiprocessing starts itself
