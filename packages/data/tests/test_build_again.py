@@ -55,6 +55,22 @@ def test_a_changed_configuration_is_named_and_everything_rebuilt(
     assert folder_bytes(tmp_path / "cache") == folder_bytes(tmp_path / "fresh")
 
 
+def test_a_cache_of_an_older_format_is_refused_and_rebuilt_which_says_so(
+    task: Any, tmp_path: Path, folder_bytes: Bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.add("a")
+    with monkeypatch.context() as older:
+        for module in ("_build", "_plan", "_sources"):
+            older.setattr(f"tomolift.data.{module}.VERSION", 1)
+        build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    with pytest.raises(BadInput, match=r"format is 'tomolift-cache' 1, .*build the cache again"):
+        open_cache(tmp_path / "cache")
+    report = build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    assert report.changed == {"a": "cache format 1 -> 2"}
+    build_cache(task.folder, tmp_path / "fresh", depth=5, workers=1)
+    assert folder_bytes(tmp_path / "cache") == folder_bytes(tmp_path / "fresh")
+
+
 def test_a_quarantined_case_is_taken_up_once_it_is_repaired(task: Any, tmp_path: Path) -> None:
     task.add("a")
     task.add("b")

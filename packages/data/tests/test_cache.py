@@ -220,7 +220,7 @@ def test_a_damaged_manifest_is_refused(cache: Cache, data: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda c: c.update(version=2),
+        lambda c: c.update(version=1),
         lambda c: c.pop("entries"),
         lambda c: c.update(ignore_label=0),
         lambda c: c.update(label_names=[]),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._geometry import Geometry
+from ._spatial_header import SpatialHeader
 from ._statistics import Statistics
 
 
@@ -27,7 +28,7 @@ class CaseInfo:
         source_dtype: the source's type, such as ``int16``.
         permutation: the stored axis behind each of (x, y, z).
         flips: whether each of (x, y, z) runs against its stored axis.
-        sform_code: the source's; ``qform_code`` likewise.
+        spatial: the fields of the source's header that say where it lies.
         z0: slice of the whole (canonical) source that cached slice 0 is; negative where padded.
         dtype: ``<i2`` or ``<f4``, of the cached grey values.
         slope: real value = slope * cached value + ``intercept``.
@@ -50,8 +51,7 @@ class CaseInfo:
     source_dtype: str
     permutation: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
-    sform_code: int
-    qform_code: int
+    spatial: SpatialHeader
     z0: int
     dtype: str
     slope: float
@@ -90,8 +90,7 @@ class CaseInfo:
             source_shape=self.source_shape,
             permutation=self.permutation,
             flips=self.flips,
-            sform_code=self.sform_code,
-            qform_code=self.qform_code,
+            spatial=self.spatial,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,10 +98,8 @@ class CaseInfo:
         content = {key: value for key, value in self.__dict__.items() if key != "checksums"}
         for key in ("affine", "source_affine", "label_counts", "ignored_per_slice"):
             content[key] = content[key].tolist()
-        content["statistics"] = {
-            **self.statistics.__dict__,
-            "percentiles": {f"{p:g}": value for p, value in self.percentiles.items()},
-        }
+        content["spatial"] = self.spatial.to_json()
+        content["statistics"] = self.statistics.to_json()
         return content
 
     @classmethod
@@ -123,7 +120,6 @@ class CaseInfo:
             raise ValueError("label counts do not match the depth")
         if sorted(order) != [0, 1, 2]:
             raise ValueError(f"permutation is {order}")
-        statistics = content["statistics"]
         return cls(
             case=str(content["case"]),
             shape=(depth, height, width),
@@ -134,20 +130,13 @@ class CaseInfo:
             source_dtype=str(content["source_dtype"]),
             permutation=(order[0], order[1], order[2]),
             flips=(flips[0], flips[1], flips[2]),
-            sform_code=int(content["sform_code"]),
-            qform_code=int(content["qform_code"]),
+            spatial=SpatialHeader.from_json(content["spatial"]),
             z0=int(content["z0"]),
             dtype=str(content["dtype"]),
             slope=float(content["slope"]),
             intercept=float(content["intercept"]),
             encoding_error=float(content["encoding_error"]),
-            statistics=Statistics(
-                minimum=float(statistics["minimum"]),
-                maximum=float(statistics["maximum"]),
-                mean=float(statistics["mean"]),
-                std=float(statistics["std"]),
-                percentiles={float(p): float(v) for p, v in statistics["percentiles"].items()},
-            ),
+            statistics=Statistics.from_json(content["statistics"]),
             pad_value=float(content["pad_value"]),
             label_counts=counts,
             ignored_per_slice=ignored,

@@ -24,7 +24,7 @@ from ._geometry import Axes
 from .errors import BadInput
 
 FORMAT = "tomolift-cache"
-VERSION = 1
+VERSION = 2  # 2: a record keeps the fields of the header that say where the source lies
 MANIFEST = "CACHE.json"
 JOURNAL = "journal.jsonl"
 CASE_FILES = (".image.npy", ".label.npy", ".json")  # behind the name of a case

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from nibabel.orientations import io_orientation
 
 from ._headers import NiftiHeader
+from ._spatial_header import SpatialHeader
 
 Axes = Literal["canonical", "stored"]
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +26,7 @@ class Geometry:
         source_shape: (x, y, z) as stored.
         permutation: the stored axis behind each of (x, y, z) of the volume.
         flips: whether each of (x, y, z) of the volume runs against its stored axis.
+        spatial: the fields of the file's header that say where it lies.
     """
 
     affine: FloatArray
@@ -32,8 +34,7 @@ class Geometry:
     source_shape: tuple[int, int, int]
     permutation: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
-    sform_code: int
-    qform_code: int
+    spatial: SpatialHeader
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -92,6 +93,5 @@ def geometry_of(header: NiftiHeader, *, axes: Axes) -> Geometry:
         source_shape=header.shape,
         permutation=permutation,
         flips=(bool(flips[0]), bool(flips[1]), bool(flips[2])),
-        sform_code=header.sform_code,
-        qform_code=header.qform_code,
+        spatial=header.spatial,
     )

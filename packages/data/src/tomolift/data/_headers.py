@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ._spatial_header import SpatialHeader, Triple
 from .errors import BadInput
 
 HEADER_BYTES = 352  # 348 and the four bytes that announce extensions
@@ -38,8 +39,7 @@ class NiftiHeader:
     slope: float
     intercept: float
     affine: npt.NDArray[np.float64]
-    sform_code: int
-    qform_code: int
+    spatial: SpatialHeader
 
     @property
     def scaled(self) -> bool:
@@ -68,17 +68,15 @@ def parse_header(data: bytes, path: Path) -> NiftiHeader:
         raise _bad(path, f"scl_slope {slope} and scl_inter {intercept} are not both finite")
     if data[123] & 7 in (1, 3):
         raise _bad(path, "xyzt_units says metres or micrometres, expected millimetres")
-    qform_code, sform_code = struct.unpack_from(order + "2h", data, 252)
-    affine = _affine(data, order, shape, path)
+    spatial = SpatialHeader.unpack(data, order)
     return NiftiHeader(
         shape=shape,
         dtype=dtype,
         data_offset=_data_offset(offset, path),
         slope=slope,
         intercept=intercept,
-        affine=affine,
-        sform_code=sform_code,
-        qform_code=qform_code,
+        affine=_affine(spatial, shape, path),
+        spatial=spatial,
     )
 
 
@@ -126,20 +124,19 @@ def _data_offset(offset: float, path: Path) -> int:
 
 
 def _affine(
-    data: bytes, order: str, shape: tuple[int, int, int], path: Path
+    spatial: SpatialHeader, shape: tuple[int, int, int], path: Path
 ) -> npt.NDArray[np.float64]:
     """Return (x, y, z) -> mm: the sform, else the qform, else nibabel's centred base affine."""
-    pixdim = struct.unpack_from(order + "8f", data, 76)
-    qform_code, sform_code = struct.unpack_from(order + "2h", data, 252)
+    qfac, x, y, z = spatial.pixdim
     affine = np.eye(4)
-    if sform_code > 0:
-        affine[:3] = np.reshape(struct.unpack_from(order + "12f", data, 280), (3, 4))
-    elif qform_code > 0:
-        affine[:3, :3] = _rotation(struct.unpack_from(order + "3f", data, 256), path)
-        affine[:3, :3] *= [pixdim[1], pixdim[2], -pixdim[3] if pixdim[0] < 0 else pixdim[3]]
-        affine[:3, 3] = struct.unpack_from(order + "3f", data, 268)
+    if spatial.sform_code > 0:
+        affine[:3] = np.reshape(spatial.srow, (3, 4))
+    elif spatial.qform_code > 0:
+        affine[:3, :3] = _rotation(spatial.quaternion, path)
+        affine[:3, :3] *= [x, y, -z if qfac < 0 else z]
+        affine[:3, 3] = spatial.offset_mm
     else:
-        affine[:3, :3] = np.diag([-pixdim[1], pixdim[2], pixdim[3]])
+        affine[:3, :3] = np.diag([-x, y, z])
         affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     if not np.isfinite(affine).all():
         raise _bad(path, "the affine has NaN or infinite entries")
@@ -151,7 +148,7 @@ def _affine(
     return affine
 
 
-def _rotation(quaternion: tuple[float, ...], path: Path) -> npt.NDArray[np.float64]:
+def _rotation(quaternion: Triple, path: Path) -> npt.NDArray[np.float64]:
     b, c, d = quaternion
     rest = 1.0 - (b * b + c * c + d * d)
     if not rest > -1e-6:  # float32 rounding leaves about 3e-7; NaN fails here too

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ._format import Configuration
+from ._format import VERSION, Configuration
 from ._jobs import CaseJob
 from ._journal import Entry, is_intact, read_journal
 from ._msd import Case, Task
@@ -64,6 +64,7 @@ def basis_of(job: CaseJob) -> Entry:
     classes = len(job.task.label_names)
     key = case_key(job.case, job.sources, configuration=job.configuration, classes=classes)
     return {
+        "version": VERSION,
         "case": job.case.name,
         "key": key,
         "sources": job.sources,

@@ -42,6 +42,10 @@ def what_changed(old: dict[str, Any], new: dict[str, Any]) -> str:
         'depth 48 -> 70'
     """
     parts = []
+    # journals of format 1 did not name it
+    formats = old.get("version", 1), new.get("version", 1)
+    if formats[0] != formats[1]:
+        parts.append(f"cache format {formats[0]} -> {formats[1]}")
     for name, value in new.get("configuration", {}).items():
         before = old.get("configuration", {}).get(name)
         if before != value:

@@ -28,6 +28,26 @@ class Statistics:
     std: float
     percentiles: Mapping[float, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers; percents as text."""
+        percentiles = {f"{percent:g}": value for percent, value in self.percentiles.items()}
+        return {**self.__dict__, "percentiles": percentiles}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Statistics:
+        """Return what :meth:`to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``content`` has not that form.
+        """
+        return cls(
+            minimum=float(content["minimum"]),
+            maximum=float(content["maximum"]),
+            mean=float(content["mean"]),
+            std=float(content["std"]),
+            percentiles={float(p): float(v) for p, v in content["percentiles"].items()},
+        )
+
 
 class StreamingStatistics:
     """Statistics of planes that are seen once (int16) or twice (float32).
