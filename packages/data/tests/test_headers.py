@@ -61,6 +61,7 @@ def code_of(data: bytes) -> str:
         (252, "<2h3f", (1, 0, 1.0, 1.0, 0.0)),
         (252, "<2h3f", (1, 0, np.nan, 0.0, 0.0)),
         (80, "<f43x128x2h", (np.nan, 0, 0)),
+        (80, "<f168x2hf", (np.inf, 1, 0, 1.0)),  # an infinite voxel size along a turned axis
     ],
 )
 def test_damaged_or_unsupported_header_is_refused(

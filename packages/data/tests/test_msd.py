@@ -147,3 +147,11 @@ def test_json_with_a_byte_order_mark_is_read(task: Any) -> None:
     path = task.folder / "dataset.json"
     path.write_text("\ufeff" + json.dumps(json.loads(path.read_text())))
     assert len(read_task(task.folder).cases) == 1
+
+
+def test_a_message_quotes_long_names_without_their_middle(task: Any) -> None:
+    task.list("a")
+    task.write(labels={"0": "background", "1" * 5000: "organ"})
+    with pytest.raises(BadInput, match=r"label key '111.* \.\.\. 111.*' is no class") as caught:
+        read_task(task.folder)
+    assert len(str(caught.value)) < 1000

@@ -129,15 +129,16 @@ def _affine(
     """Return (x, y, z) -> mm: the sform, else the qform, else nibabel's centred base affine."""
     qfac, x, y, z = spatial.pixdim
     affine = np.eye(4)
-    if spatial.sform_code > 0:
-        affine[:3] = np.reshape(spatial.srow, (3, 4))
-    elif spatial.qform_code > 0:
-        affine[:3, :3] = _rotation(spatial.quaternion, path)
-        affine[:3, :3] *= [x, y, -z if qfac < 0 else z]
-        affine[:3, 3] = spatial.offset_mm
-    else:
-        affine[:3, :3] = np.diag([-x, y, z])
-        affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    with np.errstate(invalid="ignore"):  # what comes of NaN and infinity is refused below
+        if spatial.sform_code > 0:
+            affine[:3] = np.reshape(spatial.srow, (3, 4))
+        elif spatial.qform_code > 0:
+            affine[:3, :3] = _rotation(spatial.quaternion, path)
+            affine[:3, :3] *= [x, y, -z if qfac < 0 else z]
+            affine[:3, 3] = spatial.offset_mm
+        else:
+            affine[:3, :3] = np.diag([-x, y, z])
+            affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     if not np.isfinite(affine).all():
         raise _bad(path, "the affine has NaN or infinite entries")
     zooms = np.linalg.norm(affine[:3, :3], axis=0)

@@ -32,6 +32,9 @@ CODES: dict[str, str] = {
 }
 
 
+LONGEST_QUOTE = 400  # characters: five lines of a terminal, and most paths
+
+
 class BadInput(ValueError):  # noqa: N818 - what it is, not what failed
     """Input that cannot be used, told in one line that names the file and the cure.
 
@@ -56,7 +59,16 @@ class BadInput(ValueError):  # noqa: N818 - what it is, not what failed
         self.cure = cure
 
     def __str__(self) -> str:
-        return one_line(f"{self.where}: {self.problem}; {self.cure} [{self.code}]")
+        where, problem = shortened(self.where), shortened(self.problem)
+        return one_line(f"{where}: {problem}; {self.cure} [{self.code}]")
+
+
+def shortened(text: str) -> str:
+    """Return ``text`` without its middle where it is long: hostile input is quoted in messages."""
+    if len(text) <= LONGEST_QUOTE:
+        return text
+    half = LONGEST_QUOTE // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def one_line(text: str) -> str:
