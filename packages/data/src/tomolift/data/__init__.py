@@ -1,5 +1,6 @@
 """tomolift.data: MSD task folders as memory-mapped caches, and what feeds them to training."""
 
+from ._balance import Balance as Balance
 from ._build import BuildReport as BuildReport
 from ._build import build_cache as build_cache
 from ._cache import Batches as Batches

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ._balance import Balance, draw, shown
 from ._case_info import CaseInfo
 from ._format import LABEL_DTYPE, CasePaths
 from ._intensity import DEFAULT_INTENSITY, Intensity, Rescale, stored_rescale
@@ -153,19 +154,28 @@ class Cache:
         rank: int = 0,
         world: int = 1,
         shuffle: bool = True,
+        balance: Balance | None = None,
     ) -> list[tuple[tuple[str, int], ...]]:
         """Return the batches of (case, z) that :meth:`slices` yields: a pure function.
 
         Slices that are all padding are left out. Unshuffled: cases as in ``cases``, z rising.
         With ``world`` > 1 rank r gets batches r, r + world, ...; shuffled, a last round that
-        does not serve every rank is left out of that epoch.
+        does not serve every rank is left out of that epoch. No voxel is read; ``balance`` reads
+        the records.
         """
-        items = [
-            (case, z) for case in self._selected(cases) for z in range(*self._volumes[case].valid)
-        ]
+        selected = self._selected(cases)
+        items = [(case, z) for case in selected for z in range(*self._volumes[case].valid)]
+        drawn = None
+        if balance is not None:
+            if not shuffle:
+                problem = "is given and shuffle is False"
+                raise BadInput("E_ARGUMENT", "balance", problem, "leave one of the two out")
+            shows = [shown(self[case], self._volumes[case].valid) for case in selected]
+            drawn = draw(balance, np.concatenate(shows), seed=seed, epoch=epoch)
         return batches_of(
-            items, batch=batch, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle
-        )
+            items, batch=batch, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle,
+            drawn=drawn,
+        )  # fmt: skip
 
     def volume_order(
         self,
@@ -196,6 +206,7 @@ class Cache:
         world: int = 1,
         start: int = 0,
         shuffle: bool = True,
+        balance: Balance | None = None,
         intensity: Intensity = DEFAULT_INTENSITY,
         device: str | torch.device = "cpu",
         ring: int = 3,
@@ -216,6 +227,7 @@ class Cache:
             world: number of ranks.
             start: batches to skip, for resuming.
             shuffle: False: cases as given, z rising.
+            balance: how many of the slices show foreground; by default every slice comes once.
             intensity: policy.
             device: where the tensors live; on CUDA, cached values are shipped from pinned
                 memory and rescaled there.
@@ -226,8 +238,9 @@ class Cache:
             BadInput: E_ARGUMENT.
         """
         order = self.slice_order(
-            batch, cases=cases, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle
-        )
+            batch, cases=cases, seed=seed, epoch=epoch, rank=rank, world=world, shuffle=shuffle,
+            balance=balance,
+        )  # fmt: skip
         blocks = [tuple((case, z, z + 1) for case, z in items) for items in order]
         from ._feed import feed  # torch is imported by feeders only
 
