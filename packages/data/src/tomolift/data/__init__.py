@@ -24,4 +24,6 @@ from ._read import read_volume as read_volume
 from ._statistics import Statistics as Statistics
 from ._verify import Defect as Defect
 from ._verify import verify_task as verify_task
+from ._write_back import write_labels as write_labels
+from ._write_back import write_prediction as write_prediction
 from .errors import BadInput as BadInput

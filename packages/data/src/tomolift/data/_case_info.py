@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._depth import middle_slices
 from ._geometry import Geometry
+from ._headers import MAX_SIDE
 from ._spatial_header import SpatialHeader
 from ._statistics import Statistics
 
@@ -80,6 +82,12 @@ class CaseInfo:
         return self.statistics.percentiles
 
     @property
+    def valid_slices(self) -> tuple[int, int]:
+        """The half-open range of cached slices that hold source slices; the others are padding."""
+        whole_depth = self.source_shape[self.permutation[2]]
+        return middle_slices(whole_depth, depth=self.shape[0]).valid
+
+    @property
     def geometry(self) -> Geometry:
         """The way from the whole source array to (D, H, W), before cropping or padding."""
         whole = self.affine.copy()
@@ -120,6 +128,11 @@ class CaseInfo:
             raise ValueError("label counts do not match the depth")
         if sorted(order) != [0, 1, 2]:
             raise ValueError(f"permutation is {order}")
+        whole_depth, *plane = ((x, y, z)[axis] for axis in reversed(order))
+        if plane != [height, width] or not 1 <= whole_depth <= MAX_SIDE:
+            raise ValueError(f"source shape is {(x, y, z)}")
+        if content["z0"] != middle_slices(whole_depth, depth=depth).z0:
+            raise ValueError(f"z0 is {content['z0']}")
         return cls(
             case=str(content["case"]),
             shape=(depth, height, width),

@@ -46,5 +46,15 @@ def plan_depth(num_slices: int, *, depth: int, short: Short) -> DepthPlan | None
     """
     if num_slices < depth and short == "drop":
         return None
+    return middle_slices(num_slices, depth=depth)
+
+
+def middle_slices(num_slices: int, *, depth: int) -> DepthPlan:
+    """Return the middle ``depth`` of ``num_slices``, with padding on both sides where they are few.
+
+    Example:
+        >>> middle_slices(5, depth=8)
+        DepthPlan(depth=8, z0=-2, first=0, stop=5)
+    """
     z0 = (num_slices - depth) // 2
     return DepthPlan(depth=depth, z0=z0, first=max(z0, 0), stop=min(z0 + depth, num_slices))

@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -40,11 +40,18 @@ def make_folder(folder: Path) -> None:
 
 def write_durably(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path`` so that every reader, even after a power cut, sees all or none."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a temporary file to fill, which then becomes ``path``, durably and at once, or goes."""
     temporary = temporary_path(path.parent, path.name)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(descriptor)
         publish(temporary, path)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from nibabel.orientations import io_orientation
 
 from ._headers import NiftiHeader
 from ._spatial_header import SpatialHeader
@@ -77,6 +76,8 @@ def geometry_of(header: NiftiHeader, *, axes: Axes) -> Geometry:
     """
     permutation, flips = (0, 1, 2), (False, False, False)
     if axes == "canonical":
+        from nibabel.orientations import io_orientation  # half of a reader's imports: not for it
+
         targets, signs = io_orientation(header.affine).T
         order = np.argsort(targets)
         permutation = (int(order[0]), int(order[1]), int(order[2]))
