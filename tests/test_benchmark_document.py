@@ -1,8 +1,9 @@
-"""docs/results/ops.md is generated: from canned runs, and from those that the repository keeps."""
+"""docs/results/SUITE.md is generated: from canned runs, and from those the repository keeps."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +18,14 @@ CANNED = Path(__file__).parent / "canned_benchmarks"
 def tool(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import compare_benchmarks
-    from benchmark_history import document, history, targets
+    from benchmark_history import document, history, suites, targets
 
     return SimpleNamespace(
-        command=compare_benchmarks, document=document, history=history, targets=targets
+        command=compare_benchmarks,
+        document=document,
+        history=history,
+        suites=suites,
+        targets=targets,
     )
 
 
@@ -39,19 +44,53 @@ def test_the_document_follows_from_the_kept_runs_alone(
 
 
 def test_a_narrower_processor_is_shown_without_a_verdict(tool: SimpleNamespace) -> None:
-    run = tool.history.read_history(CANNED / "benchmarks")[-1]
+    run = tool.history.read_history(CANNED / "benchmarks" / "ops")[-1]
     narrower = replace(run, machine=replace(run.machine, isa="avx2"))
-    standing = tool.targets.judge(tool.targets.read_targets(CANNED / "targets.toml"), [narrower])[1]
+    suite = tool.suites.read_suite(CANNED / "targets.toml")
+    standing = tool.targets.judge(suite.targets, [narrower])[1]
     assert standing.cells[-2:] == ("14.0 x on Fast CPU, avx2, 2 threads", "not run")
 
 
+@pytest.mark.parametrize("name", ["data", "ops"])
 def test_the_repositorys_document_is_what_its_kept_runs_give(
-    tool: SimpleNamespace, tmp_path: Path
+    tool: SimpleNamespace, tmp_path: Path, name: str
 ) -> None:
     results = ROOT / "docs" / "results"
-    targets = tool.targets.read_targets(ROOT / "packages" / "ops" / "benchmarks" / "targets.toml")
-    runs = tool.history.read_history(results / "benchmarks")
-    tool.document.write_document(runs, targets, tmp_path)
-    assert (results / "ops.md").read_text() == (tmp_path / "ops.md").read_text()
+    (suite,) = (suite for suite in tool.suites.find_suites(ROOT) if suite.name == name)
+    runs = tool.history.read_history(results / "benchmarks" / name)
+    tool.document.write_document(suite, runs, tmp_path)
+    assert (results / f"{name}.md").read_text() == (tmp_path / f"{name}.md").read_text()
     names = {path.name for path in tmp_path.iterdir()}
     assert all((results / name).exists() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda text: text.replace("title =", "heading ="), "not a suite and its targets"),
+        (lambda text: text.replace('unit = "over"', 'unit = "furlongs"'), "has no known unit"),
+        (lambda text: text.replace("measured =", "# measured ="), "not a suite and its targets"),
+        (lambda text: text[:-3] + "=", "not a suite and its targets"),
+    ],
+)
+def test_a_malformed_suite_is_named_in_one_line(
+    tool: SimpleNamespace,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[str], str],
+    what: str,
+) -> None:
+    path = tmp_path / "targets.toml"
+    path.write_text(damage((CANNED / "targets.toml").read_text()))
+    assert tool.command.main(["--targets", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"compare_benchmarks: {path}: ")
+    assert what in line
+
+
+def test_two_suites_of_one_name_are_refused(
+    tool: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(CANNED / "targets.toml")
+    assert tool.command.main(["--targets", path, path]) == 2
+    assert "another suite is called ops, too" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def kept(tool: SimpleNamespace, tmp_path: Path) -> Callable[..., Any]:
             machine=tool.runs.Machine(**(facts | machine), torch="2.13.0"),
             rows=(row,),
         )
-        tool.collecting.keep(run, tmp_path / "benchmarks")
+        tool.collecting.keep(run, tmp_path / "benchmarks" / "ops")
         return run
 
     return keep
@@ -184,7 +184,7 @@ def test_two_runs_of_a_day_and_commit_are_both_kept(
     tool: SimpleNamespace, kept: Callable[..., Any], tmp_path: Path
 ) -> None:
     runs = [kept(1, {SPEED: (speed, "times")}) for speed in (20.0, 21.0)]
-    folder = tmp_path / "benchmarks" / "fast-cpu"
+    folder = tmp_path / "benchmarks" / "ops" / "fast-cpu"
     names = ["2026-11-01-abc0001.json", "2026-11-01-abc0001-2.json"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     assert [tool.runs.read_run(folder / name) for name in names] == runs

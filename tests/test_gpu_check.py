@@ -24,7 +24,8 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import gpu_check
     from gpu_checking import check, requirements, timings, verdicts
-    from measuring import race  # found once timings has said where
+    from losses.agreement import check_agreement  # found once timings has said where
+    from measuring import race
 
     return SimpleNamespace(
         command=gpu_check,
@@ -32,6 +33,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         requirements=requirements,
         timings=timings,
         race=race,
+        agreement=check_agreement,
         verdicts=verdicts,
     )
 
@@ -253,7 +255,7 @@ def test_what_is_timed_computes_the_same(tool: SimpleNamespace, dtype: torch.dty
         tool.timings.upsampled_contenders(low),
     ):
         assert {"ours", "eager"} <= set(contenders)
-        tool.race.check_contenders(contenders)
+        tool.race.check_contenders(contenders, tool.agreement)
 
 
 def test_a_case_that_fails_is_named_and_the_others_are_kept(tool: SimpleNamespace) -> None:

@@ -29,8 +29,8 @@ def keep(tool: SimpleNamespace, results: Path, path: Path, *more: str) -> int:
 
 
 FACTS = {
-    "sizes": "full", "processor": "Fast CPU", "isa": "avx512", "threads": 2, "torch": "2.13.0",
-    "python": "3.11.9", "cuda_device": "NVIDIA H200", "cuda_capability": "9.0",
+    "suite": "ops", "sizes": "full", "processor": "Fast CPU", "isa": "avx512", "threads": 2,
+    "torch": "2.13.0", "python": "3.11.9", "cuda_device": "NVIDIA H200", "cuda_capability": "9.0",
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_finished_run_is_kept_one_file_a_device_and_the_targets_come_last(
         tmp_path, case(COST, "cpu", 1.45678, "over"), case("CUDA dense float32", "cuda", 300, "us")
     )
     assert keep(tool, tmp_path, path, "--command", "nox -s benchmark -- -q") == 0
-    cpu, cuda = tool.history.read_history(tmp_path / "benchmarks")
+    cpu, cuda = tool.history.read_history(tmp_path / "benchmarks" / "ops")
     assert (cpu.machine.device, cpu.machine.isa, cpu.machine.threads) == ("Fast CPU", "avx512", 2)
     assert (cuda.machine.device, cuda.machine.isa) == ("NVIDIA H200", "9.0")
     assert (cpu.started, cpu.command) == ("2026-11-23T08:12:00", "nox -s benchmark -- -q")
@@ -109,9 +109,9 @@ def test_a_gpu_checks_report_is_kept_with_its_own_commit(
     path = tmp_path / "gpu_check.json"
     path.write_text(json.dumps(report))
     assert keep(tool, tmp_path, path) == 0
-    (run,) = tool.history.read_history(tmp_path / "benchmarks")
+    (run,) = tool.history.read_history(tmp_path / "benchmarks" / "ops")
     assert (run.label, run.machine.kind) == ("2026-11-23 0123456+", "cuda")
-    assert (tmp_path / "benchmarks" / "nvidia-h200" / "2026-11-23-0123456.json").exists()
+    assert (tmp_path / "benchmarks" / "ops" / "nvidia-h200" / "2026-11-23-0123456.json").exists()
 
 
 def test_what_is_no_finished_run_is_refused_in_one_line(
@@ -122,3 +122,33 @@ def test_what_is_no_finished_run_is_refused_in_one_line(
     assert keep(tool, tmp_path, path) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "neither pytest-benchmark's JSON nor gpu_check's" in line
+
+
+def test_a_run_is_kept_and_judged_by_its_own_suite(
+    tool: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = finished(tmp_path, case("raw() of an open cache", "cpu", 3.5, "us"), suite="data")
+    assert keep(tool, tmp_path, path) == 0
+    assert tool.history.read_history(tmp_path / "benchmarks" / "ops") == []
+    (run,) = tool.history.read_history(tmp_path / "benchmarks" / "data")
+    assert list(run.metrics) == ["raw() of an open cache"]
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "3.50 us" in line)
+    assert line.endswith("met")
+
+
+def test_a_run_of_an_unknown_suite_is_refused(
+    tool: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = finished(tmp_path, case(COST, "cpu", 1.5, "over"), suite="other")
+    assert keep(tool, tmp_path, path) == 2
+    assert "no suite is called 'other'" in capsys.readouterr().err
+
+
+def test_nothing_is_kept_where_no_benchmark_ran(
+    tool: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "finished.json"
+    path.touch()
+    assert keep(tool, tmp_path, path) == 0
+    assert capsys.readouterr().out == "nothing was measured, nothing is kept\n"
+    assert not (tmp_path / "benchmarks").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,31 +12,37 @@ from typing import Any
 from benchmark_history.runs import HistoryError, Machine, Metric, Row, Run, in_one_line, write_run
 
 KEPT_SIZES = "full"
+GPU_CHECKED = "ops"  # the suite whose benchmarks tools/gpu_check.py runs
+CommitOf = Callable[[str], tuple[str, bool]]  # of a suite: abbreviated, and whether changed since
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The runs, one a kind of device, and at which sizes: other than full ones are not kept."""
+    """A suite's runs, one a kind of device, and at which sizes: only full ones are kept."""
 
     runs: tuple[Run, ...]
     sizes: str
+    suite: str
 
 
-def read_finished(path: Path, *, command: str, commit: str, uncommitted: bool) -> Finished:
+def read_finished(path: Path, *, command: str, commit_of: CommitOf) -> Finished | None:
     """Read the JSON of pytest-benchmark or of tools/gpu_check.py, which has a commit of its own.
+
+    Returns:
+        What was measured; None where no benchmark ran and the file is empty.
 
     Raises:
         HistoryError: the file is neither.
     """
     try:
-        # where no benchmark ran, the file is empty
         document = json.loads(path.read_text("utf-8") or "null")
         if document is None:
-            return Finished((), KEPT_SIZES)
+            return None
         if "parts" in document:
-            return Finished((_from_gpu_check(document),), KEPT_SIZES)
-        runs = _from_pytest(document, command=command, commit=commit, uncommitted=uncommitted)
-        return Finished(tuple(runs), document["machine_info"]["tomolift"]["sizes"])
+            return Finished((_from_gpu_check(document),), KEPT_SIZES, GPU_CHECKED)
+        facts = document["machine_info"]["tomolift"]
+        runs = _from_pytest(document, command, *commit_of(facts["suite"]))
+        return Finished(tuple(runs), facts["sizes"], facts["suite"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise HistoryError(
             f"{path}: neither pytest-benchmark's JSON nor gpu_check's ({in_one_line(error)})"
@@ -54,7 +61,7 @@ def keep(run: Run, folder: Path) -> Path:
 
 
 def _from_pytest(
-    document: dict[str, Any], *, command: str, commit: str, uncommitted: bool
+    document: dict[str, Any], command: str, commit: str, uncommitted: bool
 ) -> list[Run]:
     facts = document["machine_info"]["tomolift"]
     cases = [{"name": case["name"], **case["extra_info"]} for case in document["benchmarks"]]

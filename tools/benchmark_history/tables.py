@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmark_history.runs import Row, Run
 from benchmark_history.units import write
@@ -38,27 +38,50 @@ def history_table(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     return ["metric", *(run.label for run in shown)], rows
 
 
-def detail_table(run: Run) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what one run's figures rest on: a benchmark a row."""
-    columns = ["benchmark", "size, dtype, layout", "medians in us (rounds)"]
-    return [*columns, "share of copy", "extra MiB"], [_details(row) for row in run.rows]
+def detail_table(run: Run, more: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of what one run's figures rest on: a benchmark a row.
+
+    Args:
+        run: the run.
+        more: which of MORE_COLUMNS the table has, besides benchmark, size and medians.
+    """
+    rows = [[*_details(row), *(MORE_COLUMNS[column](row) for column in more)] for row in run.rows]
+    return ["benchmark", "size, dtype, layout", "medians in us (rounds)", *more], rows
 
 
 def _details(row: Row) -> list[str]:
-    medians = [f"{name} {us:.0f} ({row.rounds[name]})" for name, us in row.medians_us.items()]
+    medians = [f"{name} {_brief(us)} ({row.rounds[name]})" for name, us in row.medians_us.items()]
     compiled = row.extra.get("formulations_us", {})
     medians += [f"compiled `{name}` {us:.0f} (3)" for name, us in compiled.items()]
     if row.extra.get("torchmetrics") == "not installed":
         medians.append("torchmetrics not installed")
+    return [row.name.removeprefix("test_").replace("_", " "), row.group, ", ".join(medians)]
+
+
+def _share_of_copy(row: Row) -> str:
     share = row.extra.get("share_of_copy_bandwidth")
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _extra_memory(row: Row) -> str:
     memory = row.extra.get("extra_bytes", {})
-    return [
-        row.name.removeprefix("test_").replace("_", " "),
-        row.group,
-        ", ".join(medians),
-        "-" if share is None else f"{share:.0%}",
-        ", ".join(f"{name} {size / 2**20:.1f}" for name, size in memory.items()) or "-",
-    ]
+    return ", ".join(f"{name} {size / 2**20:.1f}" for name, size in memory.items()) or "-"
+
+
+def _note(row: Row) -> str:
+    return str(row.extra.get("note", "-"))
+
+
+MORE_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "share of copy": _share_of_copy,
+    "extra MiB": _extra_memory,
+    "note": _note,
+}
+
+
+def _brief(microseconds: float) -> str:
+    """Whole microseconds, more digits where there are few."""
+    return f"{microseconds:.0f}" if microseconds >= 10 else f"{microseconds:.2g}"
 
 
 def _cell(run: Run, name: str) -> str:

@@ -1,27 +1,14 @@
-"""The targets, and how the newest runs stand to them."""
+"""How the newest runs stand to the targets."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmark_history.history import newest
 from benchmark_history.runs import HistoryError, Run
-from benchmark_history.units import UNITS, goodness, write, write_bound
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """on is part of the description of the machines that it is for; "" is all."""
-
-    title: str
-    metric: str
-    unit: str
-    must: float
-    aim: float | None = None
-    on: str = ""
+from benchmark_history.suites import Target
+from benchmark_history.units import goodness, write, write_bound
 
 
 @dataclass(frozen=True)
@@ -42,22 +29,6 @@ class Standing:
         return target.title, must, aim, self.measured, self.verdict
 
 
-def read_targets(path: Path) -> list[Target]:
-    """The [[target]] tables of a TOML file.
-
-    Raises:
-        HistoryError: the file is not of this form.
-    """
-    try:
-        targets = [Target(**table) for table in tomllib.loads(path.read_text("utf-8"))["target"]]
-        wrong = [target.metric for target in targets if target.unit not in UNITS]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise HistoryError(f"{path}: not a list of targets ({error})") from error
-    if wrong:
-        raise HistoryError(f"{path}: {wrong[0]!r} has no known unit, expected one of {list(UNITS)}")
-    return targets
-
-
 def judge(targets: Sequence[Target], runs: Sequence[Run]) -> list[Standing]:
     """Hold the newest run on a CPU and the newest on CUDA against the targets."""
     latest = [run for run in (newest(runs, kind) for kind in ("cpu", "cuda")) if run is not None]
@@ -76,7 +47,16 @@ def _standing(target: Target, runs: Sequence[Run]) -> Standing:
         if target.on not in machine:
             return Standing(target, None, f"{measured} on {machine}", "not run")
         return Standing(target, metric.value, measured, _verdict(metric.value, target))
-    return Standing(target, None, "-", "not run")
+    return Standing(target, None, "-", _not_run(target, runs))
+
+
+def _not_run(target: Target, runs: Sequence[Run]) -> str:
+    """The verdict on what no run measured, with the reason where one gives it."""
+    for run in runs:
+        for row in run.rows:
+            if target.metric in row.extra.get("not_run", {}):
+                return f"not run: {row.extra['not_run'][target.metric]}"
+    return "not run"
 
 
 def _verdict(value: float, target: Target) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Unit:
-    """is_ratio: it compares two times of one run, so that it may be held against other runs'."""
+    """is_ratio: it compares two figures of one run, so that it may be held against other runs'."""
 
     more_is_better: bool
     is_ratio: bool
@@ -19,6 +19,7 @@ UNITS = {
     "times": Unit(more_is_better=True, is_ratio=True, suffix=" x"),
     "over": Unit(more_is_better=False, is_ratio=True, suffix=""),
     "us": Unit(more_is_better=False, is_ratio=False, suffix=" us"),
+    "ms": Unit(more_is_better=False, is_ratio=False, suffix=" ms"),
     "MiB": Unit(more_is_better=False, is_ratio=False, suffix=" MiB"),
 }
 

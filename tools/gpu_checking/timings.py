@@ -16,12 +16,14 @@ from typing import Any
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "packages" / "ops" / "benchmarks"))
 
-from measuring import steps
-from measuring.compiled import best_compiled
-from measuring.device_race import extra_device_memory, race_on_device
-from measuring.problem import Problem
+from losses import steps
+from losses.compiled import best_compiled
+from losses.problem import Problem
+from losses.races import race_on_device
+from measuring.device_race import extra_device_memory
 from measuring.race import Contender, Times
 
 DENSE = (2, 3, 70, 512, 512)

@@ -11,12 +11,13 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from measuring import steps
-from measuring.compiled import best_compiled
-from measuring.device_race import extra_device_memory, race_on_device
-from measuring.problem import CHANNELS_LAST, Problem
+from losses import steps
+from losses.compiled import best_compiled
+from losses.problem import CHANNELS_LAST, Problem
+from losses.races import race_on_device
+from losses.sizes import Sizes
+from measuring.device_race import extra_device_memory
 from measuring.result import Metric, bandwidth, cost, duration, memory, speed_up
-from measuring.sizes import Sizes
 
 from tomolift.ops import build_info
 

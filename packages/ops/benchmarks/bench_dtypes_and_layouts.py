@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from measuring import steps
-from measuring.problem import CHANNELS_LAST, Problem
-from measuring.race import race
+from losses import steps
+from losses.problem import CHANNELS_LAST, Problem
+from losses.races import race
+from losses.sizes import Sizes
 from measuring.result import bandwidth, cost, speed_up
-from measuring.sizes import Sizes
 
 Keep = Callable[..., None]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from measuring.fresh_process import run_module
-from measuring.problem import Problem
+from losses.problem import Problem
+from losses.races import run_module
+from losses.sizes import Sizes
 from measuring.result import cost, speed_up
-from measuring.sizes import Sizes
 
 from tomolift.ops import build_info
 
@@ -23,7 +23,7 @@ def test_narrower_instructions_against_eager(
     widest = str(build_info()["cpu_isa"])
     if isa not in NARROWER_THAN[widest]:
         pytest.skip(f"{isa} is not narrower than {widest}, which all other benchmarks use here")
-    told = run_module("forced_isa", sizes.name, str(threads), TOMOLIFT_CPU_ISA=isa)
+    told = run_module("losses.forced_isa", sizes.name, str(threads), TOMOLIFT_CPU_ISA=isa)
     assert told["isa"] == isa
     times = told["times"]
     keep(

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measuring.problem import Problem
-from measuring.race import Contender, race
+from losses.problem import Problem
+from losses.races import race
+from losses.sizes import Sizes
+from measuring.race import Contender
 from measuring.result import duration, speed_up
-from measuring.sizes import Sizes
 from torch.nn import functional as F
 
 from tomolift.ops import upsampled_cross_entropy, voxel_cross_entropy

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from measuring import steps
-from measuring.agreement import VOXELS_THAT_MAY_DIFFER
-from measuring.fresh_process import run_module
-from measuring.problem import Problem
-from measuring.race import Contender, race
+from losses import steps
+from losses.agreement import VOXELS_THAT_MAY_DIFFER
+from losses.problem import Problem
+from losses.races import race, run_module
+from losses.sizes import Sizes
+from measuring.race import Contender
 from measuring.result import memory, speed_up
-from measuring.sizes import Sizes
 from torch import Tensor
 
 from tomolift.ops import upsampled_argmax
@@ -31,7 +31,7 @@ def test_at_the_widest_size_with_extra_memory(sizes: Sizes, threads: int, keep: 
     problem = Problem(low, label_shape=full)
     times = race(against_eager(problem), rounds=sizes.rounds)
     extra = {
-        case: run_module("extra_memory", case, sizes.name, str(threads))["extra_bytes"]
+        case: run_module("losses.extra_memory", case, sizes.name, str(threads))["extra_bytes"]
         for case in ("upsampled", "upsampled-eager")
     }
     name = f"up-sampled to {'x'.join(map(str, full))}"

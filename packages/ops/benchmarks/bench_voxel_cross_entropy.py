@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from measuring import steps
-from measuring.compiled import best_compiled
-from measuring.fresh_process import run_module
-from measuring.problem import Problem
-from measuring.race import Contender, race
+from losses import steps
+from losses.compiled import best_compiled
+from losses.problem import Problem
+from losses.races import race, run_module
+from losses.sizes import Sizes
+from measuring.race import Contender
 from measuring.result import bandwidth, cost, memory, speed_up
-from measuring.sizes import Sizes
 from torch.nn import functional as F
 
 from tomolift.ops import voxel_cross_entropy
@@ -35,7 +35,7 @@ def test_in_place_against_copy_and_eager(sizes: Sizes, threads: int, keep: Keep)
         contenders["torchmetrics confusion"] = metrics
     times = race(contenders, rounds=sizes.rounds)
     extra = {
-        case: run_module("extra_memory", case, sizes.name, str(threads))["extra_bytes"]
+        case: run_module("losses.extra_memory", case, sizes.name, str(threads))["extra_bytes"]
         for case in ("in-place", "eager", "eager-with-confusion")
     }
     ratios = {
@@ -81,7 +81,7 @@ def test_memory_modes_against_eager(sizes: Sizes, threads: int, keep: Keep) -> N
     }
     times = race(contenders, rounds=sizes.rounds)
     extra = {
-        case: run_module("extra_memory", case, sizes.name, str(threads))["extra_bytes"]
+        case: run_module("losses.extra_memory", case, sizes.name, str(threads))["extra_bytes"]
         for case in ("fresh-gradient", "recompute")
     }
     keep(

@@ -1,31 +1,27 @@
-"""Options, and the fixture that keeps a race's outcome in pytest-benchmark's JSON."""
+"""Where the benchmarks find what they are made of; torch's threads, and the sizes."""
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # importlib mode leaves test folders off the path
+# importlib mode leaves both off the path
+sys.path.insert(0, str(Path(__file__).parents[3] / "tools"))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from measuring.machine import describe_machine
-from measuring.result import Metric, summarise
-from measuring.sizes import SIZES, Sizes
+from losses.sizes import SIZES, Sizes
+from measuring import suite
+
+from tomolift.ops import build_info
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--sizes",
-        choices=tuple(SIZES),
-        default="full",
-        help="tiny shows in seconds that everything runs; its figures mean nothing",
-    )
-    parser.addoption("--threads", type=int, default=2, help="torch's threads, 2 as in the targets")
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.has_plugin(suite.PLUGIN):
+        pluginmanager.register(suite, suite.PLUGIN)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,8 +37,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, object]
 ) -> None:
-    options = {name: config.getoption(f"--{name}", default=None) for name in ("sizes", "threads")}
-    machine_info["tomolift"] = describe_machine() | options
+    isa = str(build_info()["cpu_isa"])
+    machine_info["tomolift"] = suite.facts(config, suite="ops", isa=isa)
 
 
 @pytest.fixture(scope="session")
@@ -56,31 +52,3 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(wanted)
     yield wanted
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Hands the seconds of "ours" to pytest-benchmark, and the ratios as its extra_info.
-
-    pytest-benchmark times one function by itself, a race several in turns; so it is given a clock
-    that goes by what the race has measured.
-    """
-
-    def record(
-        times: Mapping[str, Sequence[float]],
-        *,
-        group: str,
-        metrics: Mapping[str, Metric],
-        **about: Any,
-    ) -> None:
-        clock = itertools.accumulate(times["ours"], initial=0.0)
-        readings = itertools.chain.from_iterable(itertools.pairwise(clock))
-        request.node.add_marker(pytest.mark.benchmark(timer=lambda: next(readings), group=group))
-        benchmark = request.getfixturevalue("benchmark")
-        device = "cuda" if request.node.get_closest_marker("gpu") else "cpu"
-        benchmark.extra_info.update(
-            summarise(times), device=device, group=group, metrics=dict(metrics), **about
-        )
-        benchmark.pedantic(lambda: None, rounds=len(times["ours"]))
-
-    return record

@@ -23,8 +23,17 @@ def duration(times: Mapping[str, Sequence[float]], *, of: str = "ours") -> Metri
     return {"value": 1e6 * statistics.median(times[of]), "unit": "us"}
 
 
+def longer_duration(times: Mapping[str, Sequence[float]], *, of: str = "ours") -> Metric:
+    return {"value": 1e3 * statistics.median(times[of]), "unit": "ms"}
+
+
 def memory(extra_bytes: int) -> Metric:
     return {"value": extra_bytes / 2**20, "unit": "MiB"}
+
+
+def share(part: float, whole: float) -> Metric:
+    """What is taken of what would be taken otherwise; less is better."""
+    return {"value": part / whole, "unit": "over"}
 
 
 def summarise(times: Mapping[str, Sequence[float]]) -> dict[str, Any]:

@@ -6,20 +6,30 @@ from collections.abc import Mapping
 
 import torch
 
-from measuring.race import WARM_UP, Contender, Times, check_contenders, collector_paused, orders
+from measuring.race import (
+    WARM_UP,
+    Agreement,
+    Contender,
+    Times,
+    check_contenders,
+    collector_paused,
+    orders,
+)
 
 # Written before every step: it empties the L2 cache (50 MB on an H100 or H200), and takes the
 # device about as long as the host needs to launch the step, whose kernels then follow closely.
 FLUSHED_BYTES = 2**30
 
 
-def race_on_device(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
+def race_on_device(
+    contenders: Mapping[str, Contender], *, rounds: int, agreement: Agreement
+) -> Times:
     """Seconds of every round by CUDA events; otherwise as `race`.
 
     Raises:
         ValueError: two contenders did not compute the same.
     """
-    check_contenders(contenders)
+    check_contenders(contenders, agreement)
     flushed = torch.empty(FLUSHED_BYTES, dtype=torch.uint8, device="cuda")
     events: dict[str, list[tuple[torch.cuda.Event, torch.cuda.Event]]]
     events = {name: [] for name in contenders}

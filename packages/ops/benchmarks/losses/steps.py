@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from measuring.race import ALIKE, Contender
 from torch import Tensor
 from torch.nn import functional as F
 
-from measuring.problem import Problem
-from measuring.race import ALIKE, Contender
+from losses.problem import Problem
 from tomolift.ops import upsampled_cross_entropy, voxel_cross_entropy
 
 

@@ -1,6 +1,6 @@
 """The dense op in place beside eager torch and a copy, under the TOMOLIFT_CPU_ISA of this process.
 
-python -m measuring.forced_isa SIZES THREADS prints the seconds of every round as JSON.
+python -m losses.forced_isa SIZES THREADS prints the seconds of every round as JSON.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import sys
 
 import torch
 
-from measuring import steps
-from measuring.problem import Problem
-from measuring.race import race
-from measuring.sizes import SIZES
+from losses import steps
+from losses.problem import Problem
+from losses.races import race
+from losses.sizes import SIZES
 from tomolift.ops import build_info
 
 

@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Callable
 
 import torch
+from measuring.race import Contender, Times
 from torch import Tensor
 from torch.nn import functional as F
 
-from measuring.problem import Problem
-from measuring.race import Contender, Times, race
-from measuring.steps import confusion_by_bincount
+from losses.problem import Problem
+from losses.races import race
+from losses.steps import confusion_by_bincount
 
 Formulation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

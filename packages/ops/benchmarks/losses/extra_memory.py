@@ -1,26 +1,21 @@
 """Peak memory of one step beyond what its inputs occupy, by the kernel's own count.
 
-python -m measuring.extra_memory CASE SIZES THREADS prints {"extra_bytes": ...}. It needs a process
-of its own, for memory that an earlier step has left to the allocator would hide what this one
-takes. VmHWM, and not getrusage's ru_maxrss, which starts at the parent's size at exec; clear_refs
-sets it back to the present size, so that drawing the inputs does not count.
+python -m losses.extra_memory CASE SIZES THREADS prints {"extra_bytes": ...}. It needs a process of
+its own, for memory that an earlier step has left to the allocator would hide what this one takes.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
-from pathlib import Path
 
 import torch
-
-from measuring import steps
-from measuring.problem import Problem
 from measuring.race import Contender
-from measuring.sizes import SIZES, TINY, Sizes
+from measuring.resident_memory import extra_peak
 
-RESET_PEAK = "5"  # proc(5), /proc/pid/clear_refs
+from losses import steps
+from losses.problem import Problem
+from losses.sizes import SIZES, TINY, Sizes
 
 
 def main(case: str, sizes_name: str, threads: str) -> None:
@@ -30,20 +25,9 @@ def main(case: str, sizes_name: str, threads: str) -> None:
 
 
 def once(contender: Contender) -> int:
-    """Bytes by which the resident size peaks during the step above where it was before."""
+    """Bytes that the step takes beyond what was prepared for it."""
     given = contender.prepare()
-    Path("/proc/self/clear_refs").write_text(RESET_PEAK, "ascii")
-    before = resident("VmRSS")
-    contender.step(given)
-    return resident("VmHWM") - before
-
-
-def resident(field: str) -> int:
-    status = Path("/proc/self/status").read_text("ascii")
-    found = re.search(rf"^{field}:\s*(\d+) kB$", status, re.M)
-    if found is None:
-        raise RuntimeError(f"/proc/self/status has no {field}: this needs Linux")
-    return 1024 * int(found[1])
+    return extra_peak(lambda: contender.step(given))
 
 
 def upsampled_problem(sizes: Sizes) -> Problem:

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from measuring.agreement import check_agreement
-
-ALIKE = "the cross-entropy"
+ALIKE = "the same as the others"
 WARM_UP = 2
 Times = dict[str, list[float]]
+Agreement = Callable[[Mapping[str, Any]], None]  # raises ValueError where results differ
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,25 @@ class Contender:
     computes: str = ALIKE  # those that compute the same are held against each other
 
 
-def race(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
+def race(
+    contenders: Mapping[str, Contender],
+    *,
+    rounds: int,
+    agreement: Agreement,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Times:
     """Seconds of every round; each round has its own, seeded order of the contenders.
+
+    Args:
+        contenders: what runs, by name.
+        rounds: how often each runs, but those that have a number of their own.
+        agreement: called with the results of contenders that compute the same.
+        clock: what is read before and after a step: wall time, or measuring.cpu_clock's.
 
     Raises:
         ValueError: two contenders did not compute the same.
     """
-    check_contenders(contenders)
+    check_contenders(contenders, agreement)
     times: Times = {name: [] for name in contenders}
     with collector_paused():
         for turn, names in enumerate(orders(contenders, WARM_UP + rounds), start=-WARM_UP):
@@ -42,9 +53,9 @@ def race(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
                 if len(times[name]) == contender.rounds:
                     continue
                 given = contender.prepare()
-                start = time.perf_counter()
+                start = clock()
                 result = contender.step(given)
-                stop = time.perf_counter()
+                stop = clock()
                 del given, result
                 # what is too slow for all rounds is too slow for a warm-up, too
                 if turn >= 0 or contender.rounds is not None:
@@ -52,13 +63,11 @@ def race(contenders: Mapping[str, Contender], *, rounds: int) -> Times:
     return times
 
 
-def check_contenders(contenders: Mapping[str, Contender]) -> None:
+def check_contenders(contenders: Mapping[str, Contender], agreement: Agreement) -> None:
     """Run each once; ValueError if two that should have not computed the same."""
     results = {name: one.step(one.prepare()) for name, one in contenders.items()}
     for what in {one.computes for one in contenders.values()}:
-        check_agreement(
-            {name: results[name] for name, one in contenders.items() if one.computes == what}
-        )
+        agreement({name: results[name] for name, one in contenders.items() if one.computes == what})
 
 
 def orders(names: Mapping[str, Any], rounds: int) -> Iterator[list[str]]:

@@ -1,83 +1,27 @@
-"""The benchmarks' own arithmetic, and that what they race computes the same."""
+"""What the benchmarks of ops race computes the same."""
 
 from __future__ import annotations
 
-import itertools
+import os
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from measuring import compiled, race, result, steps
-from measuring.agreement import check_agreement
-from measuring.problem import CHANNELS_LAST, CONTIGUOUS, Problem
-from measuring.race import Contender
-from measuring.sizes import TINY
+from losses import compiled, steps
+from losses.agreement import check_agreement
+from losses.problem import CHANNELS_LAST, CONTIGUOUS, Problem
+from losses.races import race
+from losses.sizes import TINY
+from measuring.fresh_process import TOOLS
+from measuring.race import Contender, Times
+from measuring.result import Metric
 from torch.nn import functional as F
 
 SHAPE = (2, 3, 4, 5, 6)
-
-
-class Clock:
-    """Stands still but for what is said to take time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
-
-    def passes(self, seconds: float) -> Any:
-        def call(*_: Any) -> None:
-            self.now += seconds
-
-        return call
-
-
-def test_only_the_step_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
-    times = race.race({"ours": Contender(clock.passes(100.0), clock.passes(2.0))}, rounds=4)
-    assert times == {"ours": [2.0] * 4}
-
-
-def test_a_slow_contender_runs_fewer_rounds_and_the_others_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = Clock(monkeypatch)
-    nothing = clock.passes(0.0)
-    contenders = {
-        "ours": Contender(nothing, clock.passes(1.0)),
-        "slow": Contender(nothing, clock.passes(9.0), rounds=2),
-    }
-    assert race.race(contenders, rounds=5) == {"ours": [1.0] * 5, "slow": [9.0] * 2}
-
-
-def test_each_round_runs_every_contender_in_an_order_of_its_own() -> None:
-    names = dict.fromkeys("abcd")
-    drawn = list(race.orders(names, 50))
-    assert all(sorted(order) == ["a", "b", "c", "d"] for order in drawn)
-    followed = {(one, other) for order in drawn for one, other in itertools.pairwise(order)}
-    assert len(followed) == 12
-    assert drawn == list(race.orders(names, 50))
-
-
-def test_ratios_are_of_medians_and_say_which_way_they_count() -> None:
-    times = {"ours": [2.0, 1.0, 9.0], "peer": [30.0, 8.0, 7.0]}
-    assert result.speed_up(times, "peer") == {"value": 4.0, "unit": "times"}
-    assert result.cost(times, "peer") == {"value": 0.25, "unit": "over"}
-    assert result.speed_up(times, "ours", of="peer") == {"value": 0.25, "unit": "times"}
-    assert result.duration(times) == {"value": 2e6, "unit": "us"}
-    assert result.memory(3 * 2**20) == {"value": 3.0, "unit": "MiB"}
-    assert result.summarise(times)["rounds"] == {"ours": 3, "peer": 3}
-
-
-def test_traffic_is_held_against_the_copys() -> None:
-    """Ours moves 300 bytes in 2 s, the copy 288 in 1 s: 150 of 288 bytes a second."""
-    found = result.bandwidth({"ours": [2.0], "copy": [1.0]}, moved=300, copied=288)
-    assert found["bytes_moved_at_least"] == 300
-    assert found["share_of_copy_bandwidth"] == pytest.approx(150 / 288)
 
 
 def test_a_steps_least_traffic_counts_logits_gradient_and_labels() -> None:
@@ -155,14 +99,19 @@ def test_contenders_that_differ_are_not_raced() -> None:
 def extra_mib(prepare: str, step: str) -> float:
     """In a process of its own: what earlier tests left to the allocator would be taken first."""
     script = (
-        "import torch; from measuring import extra_memory; from measuring.race import Contender; "
+        "import torch; from losses import extra_memory; from measuring.race import Contender; "
         f"contender = Contender({prepare}, {step}); extra_memory.once(contender); "
         "print(extra_memory.once(contender) / 2**20)"
     )
     command = [sys.executable, "-c", script]
-    folder = Path(__file__).parent
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=True, timeout=120
+        command,
+        cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": str(TOOLS)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     return float(done.stdout)
 
@@ -187,8 +136,8 @@ def test_cudas_benchmarks_measure_every_target_of_the_gpu(monkeypatch: pytest.Mo
     def on_the_cpu(*shape: Any, **options: Any) -> Problem:
         return Problem(*shape, **options | {"device": "cpu"})
 
-    def raced(contenders: dict[str, Contender], **_: Any) -> race.Times:
-        return race.race(contenders, rounds=2)
+    def raced(contenders: dict[str, Contender], **_: Any) -> Times:
+        return race(contenders, rounds=2)
 
     def chosen(problem: Problem, **_: Any) -> tuple[Contender, dict[str, float]]:
         return steps.eager_with_confusion(problem), {"bincount": 1.0}
@@ -200,7 +149,7 @@ def test_cudas_benchmarks_measure_every_target_of_the_gpu(monkeypatch: pytest.Mo
     monkeypatch.setattr(bench_cuda, "find_spec", lambda name: name)
     measured: dict[str, object] = {}
 
-    def keep(*_: Any, metrics: dict[str, result.Metric], **__: Any) -> None:
+    def keep(*_: Any, metrics: dict[str, Metric], **__: Any) -> None:
         measured.update({name: metric["unit"] for name, metric in metrics.items()})
 
     bench_cuda.test_dense_against_copy_and_eager(TINY, keep)

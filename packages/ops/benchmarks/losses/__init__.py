@@ -1,0 +1,1 @@
+"""What the benchmarks of tomolift.ops race: losses, gradients and confusion matrices."""
