@@ -21,7 +21,7 @@ from isal import isal_zlib
 
 from ._depth import Short
 from ._geometry import Axes
-from .errors import BadInput
+from .errors import BadInput, quoted
 
 FORMAT = "tomolift-cache"
 VERSION = 2  # 2: a record keeps the fields of the header that say where the source lies
@@ -43,11 +43,13 @@ class Configuration:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.depth, int) and 1 <= self.depth <= 4096):
-            raise BadInput("E_ARGUMENT", "depth", f"is {self.depth}, expected 1..4096", "use 70")
+            problem = f"is {quoted(self.depth)}, expected 1..4096"
+            raise BadInput("E_ARGUMENT", "depth", problem, "use 70")
         if self.short not in ("drop", "pad"):
-            raise BadInput("E_ARGUMENT", "short", f"is {self.short!r}", "use drop or pad")
+            raise BadInput("E_ARGUMENT", "short", f"is {quoted(self.short)}", "use drop or pad")
         if self.axes not in ("canonical", "stored"):
-            raise BadInput("E_ARGUMENT", "axes", f"is {self.axes!r}", "use canonical or stored")
+            problem = f"is {quoted(self.axes)}"
+            raise BadInput("E_ARGUMENT", "axes", problem, "use canonical or stored")
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dict."""
@@ -91,7 +93,7 @@ def is_signed(content: object) -> bool:
         return False
     try:
         return bool(content.get("crc32") == signed(content)["crc32"])
-    except ValueError:  # NaN or infinity, which canonical JSON never holds
+    except (ValueError, RecursionError):  # NaN, infinity, endless nesting: canonical JSON has none
         return False
 
 

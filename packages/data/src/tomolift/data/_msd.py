@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .errors import BadInput
+from .errors import BadInput, quoted
 
 IGNORE_LABEL = 255
 MAX_JSON_BYTES = 2**24
@@ -101,7 +101,8 @@ def _label_names(labels: object, path: Path) -> tuple[str, ...]:
         raise BadInput("E_DATASET_JSON", path, "has no object 'labels'", _FIX)
     for key in labels:
         if not re.fullmatch(r"[0-9]{1,3}", key):
-            raise BadInput("E_DATASET_JSON", path, f"label key {key!r} is no class number", _FIX)
+            problem = f"label key {quoted(key)} is no class number"
+            raise BadInput("E_DATASET_JSON", path, problem, _FIX)
     by_class = {int(key): name for key, name in labels.items()}
     if IGNORE_LABEL in by_class:
         problem = f"uses class {IGNORE_LABEL}, which marks ignored voxels"
@@ -112,10 +113,10 @@ def _label_names(labels: object, path: Path) -> tuple[str, ...]:
     names = tuple(_text(by_class[index], f"label {index}", path) for index in sorted(by_class))
     for index, name in enumerate(names):
         if not name.isprintable() or name.isspace():  # names reach terminals, tables and files
-            problem = f"label {index} is {name!r:.80}, expected printable text"
+            problem = f"label {index} is {quoted(name)}, expected printable text"
             raise BadInput("E_DATASET_JSON", path, problem, _FIX)
         if name in names[:index]:
-            problem = f"labels {names.index(name)} and {index} are both {name!r:.80}"
+            problem = f"labels {names.index(name)} and {index} are both {quoted(name)}"
             raise BadInput("E_DATASET_JSON", path, problem, "give every class its own name")
     return names
 
@@ -127,7 +128,7 @@ def _cases(entries: object, path: Path) -> tuple[Case, ...]:
     seen: set[str] = set()
     for entry in entries:
         if not isinstance(entry, dict):
-            raise BadInput("E_DATASET_JSON", path, f"entry {entry!r:.80} is no object", _FIX)
+            raise BadInput("E_DATASET_JSON", path, f"entry {quoted(entry)} is no object", _FIX)
         image = _text(entry.get("image"), "image of an entry", path)
         label = _text(entry.get("label"), "label of an entry", path)
         if PurePosixPath(image).name.startswith("._"):  # macOS resource forks, packed by accident
@@ -146,7 +147,7 @@ def _cases(entries: object, path: Path) -> tuple[Case, ...]:
 def _case_name(image: str, path: Path) -> str:
     name = PurePosixPath(image).name.removesuffix(".gz").removesuffix(".nii")
     if not _CASE_NAME.fullmatch(name) or not image.endswith((".nii", ".nii.gz")):
-        problem = f"image {image!r:.120} has no plain name ending in .nii or .nii.gz"
+        problem = f"image {quoted(image)} has no plain name ending in .nii or .nii.gz"
         raise BadInput("E_DATASET_JSON", path, problem, "rename it: letters, digits, . _ + -")
     return name
 
@@ -158,5 +159,5 @@ def is_case_name(text: object) -> bool:
 
 def _text(value: object, what: str, path: Path) -> str:
     if not isinstance(value, str) or not value or len(value) > 4096:
-        raise BadInput("E_DATASET_JSON", path, f"{what} is {value!r:.80}, expected text", _FIX)
+        raise BadInput("E_DATASET_JSON", path, f"{what} is {quoted(value)}, expected text", _FIX)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 
 CODES: dict[str, str] = {
@@ -33,6 +34,8 @@ CODES: dict[str, str] = {
 
 
 LONGEST_QUOTE = 400  # characters: five lines of a terminal, and most paths
+_QUOTING = reprlib.Repr()  # the plain repr of deeply nested lists is a RecursionError
+_QUOTING.maxlevel, _QUOTING.maxstring, _QUOTING.maxother, _QUOTING.maxlong = 2, 80, 80, 80
 
 
 class BadInput(ValueError):  # noqa: N818 - what it is, not what failed
@@ -69,6 +72,11 @@ def shortened(text: str) -> str:
         return text
     half = LONGEST_QUOTE // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def quoted(value: object) -> str:
+    """Return a short ``repr`` of what a hostile document holds, however deep it nests."""
+    return _QUOTING.repr(value)
 
 
 def one_line(text: str) -> str:
