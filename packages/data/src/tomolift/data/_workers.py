@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -44,8 +46,7 @@ def ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Inges
     with ProcessPoolExecutor(
         min(workers, len(jobs)),
         mp_context=context,
-        initializer=signal.signal,  # Ctrl-C reaches every process: this one alone answers it
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_prepare_worker,
     ) as pool:
         futures = {pool.submit(ingest_case, job): job for job in jobs}
         try:
@@ -55,3 +56,17 @@ def ingested(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Inges
             raise RuntimeError(UNGUARDED) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Leave Ctrl-C, which reaches every process, to the build, and end when that is no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_build, daemon=True).start()
+
+
+def _end_with_the_build() -> None:
+    """Wait for the build's end: a worker of one that was killed would wait for jobs for ever."""
+    build = multiprocessing.parent_process()
+    if build is not None:
+        build.join()
+        os._exit(1)  # as if it had been killed too: what it had not finished has a temporary name
