@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from faulting import flips
+from faulting import flips, kills
 from faulting.outcome import Outcome
 
 
@@ -26,4 +26,7 @@ class Experiment:
     run: Run
 
 
-EXPERIMENTS = (Experiment("flips", "flips", flips.run),)
+EXPERIMENTS = (
+    Experiment("kills", "kills", kills.run),
+    Experiment("flips", "flips", flips.run),
+)
