@@ -41,29 +41,32 @@ def label_plane(
 
 
 def int16_plane(plane: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """Return grey values as int16, exactly.
+    """Return grey values as int16, exactly; ``plane`` itself where it is that already.
 
     Raises:
-        DoesNotFitInt16: some value is no integer in -32768..32767.
+        DoesNotFitInt16: some value is no integer in -32768..32767 (or not finite).
     """
-    if not np.can_cast(plane.dtype, np.int16):
-        if plane.min() < -32768 or plane.max() > 32767:
+    if plane.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):  # what does not fit becomes some other number
+            encoded = plane.astype(np.int16)
+        if (encoded != plane).any():
             raise DoesNotFitInt16
-        if plane.dtype.kind == "f" and (plane != np.rint(plane)).any():
-            raise DoesNotFitInt16
-    return plane.astype(np.int16)
+        return encoded
+    if not np.can_cast(plane.dtype, np.int16) and (plane.min() < -32768 or plane.max() > 32767):
+        raise DoesNotFitInt16
+    return plane.astype(np.int16, copy=False)
 
 
 def float32_plane(
     plane: npt.NDArray[Any], *, plane_index: int, path: Path
 ) -> tuple[npt.NDArray[np.float32], float]:
-    """Return grey values as float32 and the largest error that this makes.
+    """Return grey values as float32 (``plane`` itself where it is) and the largest error of that.
 
     Raises:
-        BadInput: E_NONFINITE where a float64 value is beyond float32.
+        BadInput: E_NONFINITE where a value is not finite, or a float64 one is beyond float32.
     """
     with np.errstate(over="ignore"):
-        encoded = plane.astype(np.float32)
+        encoded = plane.astype(np.float32, copy=False)
     check_finite(encoded, plane_index=plane_index, path=path)
     if np.can_cast(plane.dtype, np.float32):
         return encoded, 0.0

@@ -198,12 +198,15 @@ class VolumeFile:
         data = np.ascontiguousarray(values, self.dtype).view(np.uint8).reshape(-1)
         self._write(data.data, NPY_HEADER_BYTES + index * self._slice_bytes)
 
-    def read_slice(self, index: int) -> npt.NDArray[Any]:
-        """Return slice ``index`` (H, W) as it stands in the file."""
-        data = os.pread(
-            self._descriptor, self._slice_bytes, NPY_HEADER_BYTES + index * self._slice_bytes
-        )
-        return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
+    def slices(self, first: int, stop: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield slices ``first``..``stop`` (H, W) as they stand in the file, in a reused buffer."""
+        buffer = np.empty(self.shape[1:], self.dtype)
+        data = buffer.view(np.uint8).reshape(-1).data
+        for index in range(first, stop):
+            place = NPY_HEADER_BYTES + index * self._slice_bytes
+            if os.preadv(self._descriptor, [data], place) != self._slice_bytes:
+                raise OSError(errno.EIO, f"{self.path}: slice {index} cannot be read back")
+            yield buffer
 
     def shared_map(self) -> npt.NDArray[Any]:
         """Return the voxels (D, H, W) as a map: for planes that cross every slice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ._encoding import label_plane
 from ._files import VolumeFile, temporary_path
 from ._format import LABEL_DTYPE
 from ._geometry import Geometry, geometry_of
-from ._greys import Greys, Planes, stream_greys
+from ._greys import Greys, Kept, Planes, stream_greys
 from ._headers import NiftiHeader
 from ._jobs import CaseJob, Ingested
 from ._msd import IGNORE_LABEL, source_path
@@ -54,10 +55,11 @@ def _ingest(job: CaseJob) -> Ingested:
         return Ingested("dropped", {"depth": depth})
     with ExitStack() as on_failure:
 
-        def to_cache(dtype: str, planes: Planes) -> VolumeFile:
+        def to_cache(dtype: str, planes: Planes) -> Kept[VolumeFile]:
             file = _new_volume(job, "image", geometry, plan, dtype, on_failure)
             fill(file, geometry, plan, planes)
-            return file
+            keeps_all = plan.stop - plan.first == depth
+            return Kept(file, again=file.slices(*plan.valid) if keeps_all else None)
 
         labels = _Labels.store(job, label_path, geometry, plan, on_failure)
         file, greys = stream_greys(image_path, to_cache)
@@ -95,15 +97,22 @@ class _Labels:
         with open_nifti(path) as stream:
             fill(file, geometry, plan, converted(stream))
         pad(file, plan, IGNORE_LABEL)
-        counts = np.array(
-            [
-                np.bincount(file.read_slice(index).ravel(), minlength=IGNORE_LABEL + 1)
-                for index in range(plan.depth)
-            ],
-            np.int64,
-        )
-        lost = foreground - counts[:, 1:classes].sum()
-        return cls(file, counts[:, :classes], counts[:, IGNORE_LABEL], int(lost))
+        first, stop = plan.valid
+        counts = np.zeros((plan.depth, classes), np.int64)
+        for index, values in enumerate(file.slices(first, stop), start=first):
+            counts[index] = _count_classes(values, classes)
+        ignored = np.full(plan.depth, math.prod(file.shape[1:]))
+        ignored[first:stop] = 0
+        lost = foreground - int(counts[:, 1:].sum())
+        return cls(file, counts, ignored, lost)
+
+
+def _count_classes(labels: npt.NDArray[np.uint8], classes: int) -> npt.NDArray[np.int64]:
+    """Return how many voxels have each class: nearly all are background, and cheap to leave out."""
+    foreground = labels[labels != 0]
+    counts = np.bincount(foreground, minlength=classes)
+    counts[0] = labels.size - foreground.size
+    return counts
 
 
 def _new_volume(

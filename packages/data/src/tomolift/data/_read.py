@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._geometry import Axes, Geometry, geometry_of
-from ._greys import Planes, stream_greys
+from ._greys import Kept, Planes, stream_greys
 from ._intensity import DEFAULT_INTENSITY, Intensity, stored_rescale
 from ._nifti import open_nifti
 
@@ -35,12 +35,12 @@ def read_volume(
         header = stream.header
     geometry = geometry_of(header, axes=axes)
 
-    def to_memory(dtype: str, planes: Planes) -> npt.NDArray[Any]:
+    def to_memory(dtype: str, planes: Planes) -> Kept[npt.NDArray[Any]]:
         stored = np.empty(geometry.shape, dtype)
         view = geometry.stored_view(stored)
         for index, plane in planes:
             view[index] = plane
-        return stored
+        return Kept(stored, again=stored)
 
     stored, greys = stream_greys(path, to_memory)
     rescale = stored_rescale(
