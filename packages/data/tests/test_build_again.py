@@ -60,7 +60,7 @@ def test_a_cache_of_an_older_format_is_refused_and_rebuilt_which_says_so(
 ) -> None:
     task.add("a")
     with monkeypatch.context() as older:
-        for module in ("_build", "_plan", "_sources"):
+        for module in ("_finish", "_plan", "_sources"):
             older.setattr(f"tomolift.data.{module}.VERSION", 1)
         build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
     with pytest.raises(BadInput, match=r"format is 'tomolift-cache' 1, .*build the cache again"):

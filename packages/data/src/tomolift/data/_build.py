@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from . import _files
 from ._depth import Short
-from ._format import (
-    CASE_FILES,
-    FORMAT,
-    JOURNAL,
-    MANIFEST,
-    VERSION,
-    CasePaths,
-    Configuration,
-    canonical_json,
-    signed,
-)
+from ._disk import disk_failures_told
+from ._finish import finish
+from ._format import JOURNAL, MANIFEST, Configuration, signed
 from ._geometry import Axes
-from ._journal import Entry, append_entry, mend_journal, rewrite_journal
-from ._msd import IGNORE_LABEL, Case, Task, read_task
+from ._journal import Entry, append_entry, mend_journal
+from ._msd import Case, Task, read_task
 from ._plan import Plan, basis_of, plan_build
+from ._report import BuildReport, report_of
+from ._share import Share, belongs_to_share
 from ._workers import ingested, refuse_in_starting_worker
 from .errors import BadInput
 
 Progress = Callable[[int, int, str, str], None]
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What a build did, by case.
-
-    Attributes:
-        built: cases that were ingested now.
-        reused: cases that were there already and still match their sources.
-        dropped: cases with too few slices, with their depth.
-        failed: quarantined cases, with the reason (it ends in a code).
-        changed: cases that were there and had to be built again, with what changed.
-        notes: what is worth knowing of a case: reoriented, wider encoding, foreground cropped off.
-        fingerprint: of the whole cache.
-    """
-
-    built: tuple[str, ...]
-    reused: tuple[str, ...]
-    dropped: Mapping[str, int]
-    failed: Mapping[str, str]
-    changed: Mapping[str, str]
-    notes: Mapping[str, tuple[str, ...]]
-    fingerprint: str
 
 
 def build_cache(
@@ -64,12 +33,18 @@ def build_cache(
     workers: int = 2,
     cases: Sequence[str] | None = None,
     axes: Axes = "canonical",
+    share: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Turn a task in MSD layout into a memory-mapped cache, or bring a cache up to date.
 
     Volumes whose sources and configuration are unchanged are reused. A build that was
     interrupted at any moment, even by ``kill -9``, ends in the same bytes when run again.
+
+    Many machines build one cache on shared storage by shares: ``share=(1, n)`` to ``(n, n)`` at
+    once, in any order, each with the same other options; then one build without ``share``, which
+    reuses what they made, does what is missing and finishes the cache: the bytes are those of a
+    single build. It waits for shares that are at work.
 
     Args:
         task_dir: folder with ``dataset.json``, ``imagesTr``, ``labelsTr``; only read.
@@ -81,6 +56,7 @@ def build_cache(
         cases: names to include; all of ``dataset.json`` by default. The cache then holds these
             and no others.
         axes: ``canonical`` (nearest RAS; D inferior to superior) or ``stored``.
+        share: (i, n), i from 1: ingest the i-th of n shares of ``cases`` and finish no cache.
         progress: called as ``progress(done, total, case, status)`` after each case.
 
     Returns:
@@ -89,6 +65,8 @@ def build_cache(
     Raises:
         BadInput: nothing can be built (E_DATASET_JSON, E_DUPLICATE, E_ARGUMENT, E_EMPTY), or
             ``cache_dir`` is some other folder (E_CACHE).
+        DiskFailure: ``cache_dir`` cannot be written (full, read-only, broken). Nothing is left
+            half-written; the same call goes on from there.
 
     Example:
         >>> report = build_cache("Task07_Pancreas", "cache")  # doctest: +SKIP
@@ -97,26 +75,43 @@ def build_cache(
     configuration = Configuration(depth=depth, short=short, axes=axes)
     if workers < 1:
         raise BadInput("E_ARGUMENT", "workers", f"is {workers}, expected at least 1", "use 2")
+    part = None if share is None else Share(*share)
     task = read_task(task_dir)
     selected = _select(task, cases)
     cache = Path(cache_dir)
-    _check_folder(cache)
-    with _files.locked(cache / "lock"):
-        _files.make_folder(cache / "volumes")
-        _files.make_folder(cache / "tmp")
-        for folder in (cache, cache / "volumes", cache / "tmp"):
-            _files.remove_stale(folder)
-        mend_journal(cache)
-        plan = plan_build(task, selected, configuration, cache)
-        entries = _carry_out(plan, cache, workers, progress)
-        if not any(entry["status"] == "ok" for entry in entries.values()):
-            raise _nothing_built(task, entries, cache)
-        rewrite_journal(cache, entries)
-        manifest = _manifest(task, configuration, [entries[case.name] for case in selected])
-        if not _holds(cache / MANIFEST, canonical_json(manifest)):
-            _files.write_durably(cache / MANIFEST, canonical_json(manifest))
-        _remove_others(cache, [case for case in entries if entries[case]["status"] == "ok"])
-    return _report(plan, manifest)
+    with disk_failures_told(cache):
+        _check_folder(cache)
+        work = _Work(task, selected, configuration, cache, workers, progress)
+        return _whole(work) if part is None else _share(work, part)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What to bring into which folder, and how."""
+
+    task: Task
+    selected: tuple[Case, ...]
+    configuration: Configuration
+    cache: Path
+    workers: int
+    progress: Progress | None
+
+
+def _whole(work: _Work) -> BuildReport:
+    with _files.locked(work.cache / "lock"):
+        plan, entries = _ingest(work, work.cache / JOURNAL)
+        fingerprint = finish(work.task, work.configuration, entries, work.cache)
+    return report_of(plan, entries, fingerprint)
+
+
+def _share(work: _Work, share: Share) -> BuildReport:
+    """Ingest a share beside others: builds of the whole cache wait, and so do equal shares."""
+    own = replace(work, selected=share.of(work.selected))
+    with (
+        _files.locked(work.cache / "lock", shared=True),
+        _files.locked(work.cache / share.lock),
+    ):
+        return report_of(*_ingest(own, work.cache / share.journal), None)
 
 
 def _select(task: Task, cases: Sequence[str] | None) -> tuple[Case, ...]:
@@ -132,83 +127,42 @@ def _select(task: Task, cases: Sequence[str] | None) -> tuple[Case, ...]:
 def _check_folder(cache: Path) -> None:
     if cache.exists() and not cache.is_dir():
         raise BadInput("E_CACHE", cache, "is a file", "name a folder for the cache")
-    ours = {MANIFEST, JOURNAL, "lock", "volumes", "tmp"}  # some or all: a killed build's folder
     names: set[str] = set()
     with suppress(FileNotFoundError):  # absent, or another build that came to nothing took it away
         names = {path.name for path in cache.iterdir()}
-    if any(name not in ours and not _files.is_temporary(name) for name in names):
+    if not all(is_ours(name) for name in names):
         problem = "is neither empty nor a cache"
         raise BadInput("E_CACHE", cache, problem, "name an empty or a new folder")
 
 
+def is_ours(name: str) -> bool:
+    """Return whether a cache folder may hold this name: some or all, in a killed build's folder."""
+    ours = {MANIFEST, JOURNAL, "lock", "volumes", "tmp"}
+    return name in ours or belongs_to_share(name) or _files.is_temporary(name)
+
+
+def _ingest(work: _Work, journal: Path) -> tuple[Plan, dict[str, Entry]]:
+    """Return an entry of each selected case, in their order, and what was done for it."""
+    cache = work.cache
+    _files.make_folder(cache / "volumes")
+    _files.make_folder(cache / "tmp")
+    for folder in (cache, cache / "volumes", cache / "tmp"):
+        _files.remove_stale(folder)
+    mend_journal(journal)
+    plan = plan_build(work.task, work.selected, work.configuration, cache)
+    entries = _carry_out(plan, journal, work.workers, work.progress)
+    return plan, {case.name: entries[case.name] for case in work.selected}
+
+
 def _carry_out(
-    plan: Plan, cache: Path, workers: int, progress: Progress | None
+    plan: Plan, journal: Path, workers: int, progress: Progress | None
 ) -> dict[str, Entry]:
     entries = dict(plan.reused)
     total = len(plan.reused) + len(plan.jobs)
     for job, result in ingested(list(plan.jobs.values()), workers):
         entry = signed({**basis_of(job), "status": result.status, **result.fields})
-        append_entry(cache, entry)
+        append_entry(journal, entry)
         entries[job.case.name] = entry
         if progress is not None:
             progress(len(entries), total, job.case.name, result.status)
     return entries
-
-
-def _manifest(task: Task, configuration: Configuration, entries: list[Entry]) -> dict[str, Any]:
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "task_name": task.name,
-        "label_names": list(task.label_names),
-        "ignore_label": IGNORE_LABEL,
-        "configuration": configuration.to_json(),
-        "entries": entries,
-    }
-    fingerprint = hashlib.sha256(canonical_json(content)).hexdigest()
-    return signed({**content, "fingerprint": fingerprint})
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == data
-
-
-def _remove_others(cache: Path, cases: Sequence[str]) -> None:
-    """Remove the volumes of cases that an earlier build had and this one has not."""
-    named = {path for case in cases for path in astuple(CasePaths.of(cache, case))}
-    for path in sorted((cache / "volumes").iterdir()):
-        if path not in named and path.name.endswith(CASE_FILES):
-            _files.remove(path)
-
-
-def _nothing_built(task: Task, entries: dict[str, Entry], cache: Path) -> BadInput:
-    """Return the error, and take back what the attempt left where there was no cache before."""
-    if not (cache / MANIFEST).exists():
-        _files.remove(cache / JOURNAL)
-        for folder in (cache / "volumes", cache / "tmp"):
-            _files.remove_empty(folder)
-        _files.remove(cache / "lock")  # whoever waits for it sees that it is gone
-        _files.remove_empty(cache)
-    dropped = [entry["depth"] for entry in entries.values() if entry["status"] == "dropped"]
-    failed = [entry["message"] for entry in entries.values() if entry["status"] == "failed"]
-    reasons = [f"{len(failed)} failed (the first: {failed[0]})"] if failed else []
-    reasons += [f"{len(dropped)} have fewer slices than asked for"] if dropped else []
-    cure = "see `verify`, or use a smaller depth or short=pad"
-    return BadInput("E_EMPTY", task.folder, f"no volume is left: {', '.join(reasons)}", cure)
-
-
-def _report(plan: Plan, manifest: dict[str, Any]) -> BuildReport:
-    entries: list[Entry] = manifest["entries"]
-    by_status: dict[str, list[Entry]] = {"ok": [], "dropped": [], "failed": []}
-    for entry in entries:
-        by_status[entry["status"]].append(entry)
-    ok = [entry["case"] for entry in by_status["ok"]]
-    return BuildReport(
-        built=tuple(case for case in ok if case in plan.jobs),
-        reused=tuple(case for case in ok if case in plan.reused),
-        dropped={entry["case"]: entry["depth"] for entry in by_status["dropped"]},
-        failed={entry["case"]: entry["message"] for entry in by_status["failed"]},
-        changed=plan.changed,
-        notes={entry["case"]: tuple(entry["notes"]) for entry in by_status["ok"] if entry["notes"]},
-        fingerprint=manifest["fingerprint"],
-    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._format import JOURNAL, LABEL_DTYPE, NPY_HEADER_BYTES, CasePaths, crc32, npy_header
 from ._journal import damaged_lines
-from ._manifest import REBUILD, CachedVolume, check_sizes, read_manifest, read_signed
+from ._manifest import REBUILD, CachedVolume, check_sizes, read_case, read_manifest, read_signed
 from ._verify import Defect
 from .errors import BadInput
 
@@ -35,6 +35,7 @@ def check_cache(cache_dir: str | Path) -> tuple[Defect, ...]:
     for volume in manifest.volumes.values():
         try:
             check_sizes(path, volume)
+            read_case(path, volume, num_classes=len(manifest.label_names))
             record = read_signed(
                 CasePaths.of(path, volume.case).record,
                 limit=volume.record_bytes,

@@ -10,14 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from ._build import BuildReport, build_cache
+from ._build import build_cache
 from ._cache import Cache, open_cache
 from ._check import check_cache
 from ._format import LABEL_DTYPE, npy_bytes
+from ._report import BuildReport
 from ._verify import Defect, verify_task
 from .errors import BadInput, one_line
 
 PROGRAM = "tomolift data"
+SHARE_IS_DONE = "share done; when all are, the same command without --share finishes the cache"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,6 +63,7 @@ def _build(options: argparse.Namespace) -> int:
         workers=options.workers,
         cases=options.cases,
         axes=options.axes,
+        share=options.share,
         progress=_progress if sys.stderr.isatty() else None,
     )
     print("\n".join(_report_lines(report)))
@@ -107,7 +110,8 @@ def _report_lines(report: BuildReport) -> list[str]:
         f"{len(report.built)} built, {len(report.reused)} reused, "
         f"{len(report.dropped)} dropped, {len(report.failed)} failed"
     )
-    return [*lines, counts, f"fingerprint {report.fingerprint}"]
+    end = f"fingerprint {report.fingerprint}" if report.fingerprint else SHARE_IS_DONE
+    return [*lines, counts, end]
 
 
 def _info_lines(cache: Cache) -> list[str]:
@@ -136,6 +140,11 @@ def _progress(done: int, total: int, case: str, status: str) -> None:
         print(file=sys.stderr)
 
 
+def _share(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    return int(index), int(count)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{PROGRAM}: error: {one_line(message)}; see {self.prog} --help\n")
@@ -158,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--axes", choices=("canonical", "stored"), default="canonical")
     build.add_argument("--workers", type=int, default=2, help="processes (2)")
     build.add_argument("--cases", nargs="+", metavar="NAME", help="only these cases")
+    build.add_argument(
+        "--share",
+        type=_share,
+        metavar="I/N",
+        help="ingest share I of N, for N machines at once; a build without it then finishes",
+    )
     build.set_defaults(run=_build)
 
     info = commands.add_parser("info", help="tell what a cache holds")

@@ -11,9 +11,9 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ if sys.platform != "linux":
     )
 import fcntl  # absent on Windows, where the line above says so in words
 
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY = re.compile(r".+\.(?P<host>[^.]*)\.(?P<pid>[0-9]+)\.[0-9a-f]{8}\.tmp")
 
 
@@ -61,13 +62,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def append_durably(path: Path, line: bytes) -> None:
-    """Append ``line`` in one write and wait until it, and the file's name, are on disk."""
+    """Append ``line``, in one write where the disk takes it, and wait until it is on disk."""
     is_new = not path.exists()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        if file.write(line) != len(line):
-            raise OSError(f"{path}: the disk took only part of a journal line")
+    try:
+        while line:  # a disk that is nearly full takes a part, and says why when asked again
+            line = line[os.write(descriptor, line) :]
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     if is_new:
         sync_folder(path.parent)
 
@@ -130,30 +133,71 @@ def is_temporary(name: str) -> bool:
 
 def remove_stale(folder: Path) -> None:
     """Remove temporary files of processes of this machine that are no more."""
-    host = socket.gethostname().partition(".")[0]
     for path in folder.glob("*.tmp"):
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and match["host"] == host and not Path("/proc", match["pid"]).exists():
+        if owner_of(path.name) == "a dead process":
             path.unlink(missing_ok=True)
 
 
+def owner_of(name: str) -> str:
+    """Return who owns a temporary file: ``a dead process``, a live one, or one elsewhere, in words.
+
+    Empty where ``name`` was not made by :func:`temporary_path`.
+    """
+    match = _TEMPORARY.fullmatch(name)
+    if match is None:
+        return ""
+    if match["host"] != socket.gethostname().partition(".")[0]:
+        return f"machine {match['host']}"
+    return f"process {match['pid']}" if _is_alive(match["pid"]) else "a dead process"
+
+
+def _is_alive(process_id: str) -> bool:
+    """Return whether a process of this machine can still write; a zombie, X or Z, cannot."""
+    try:
+        status = Path("/proc", process_id, "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(b")")[2].split()[0] not in (b"X", b"Z")
+
+
+def remove_stale_folders(folder: Path, name: str) -> None:
+    """Remove what killed processes of this machine left of making ``folder / name``."""
+    for path in folder.glob(f"{name}.*.tmp"):
+        if owner_of(path.name) == "a dead process":
+            shutil.rmtree(path)
+
+
+# what file systems without locks answer, such as Lustre mounted without them
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+
+
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False, courtesy: bool = True) -> Iterator[None]:
     """Hold an advisory lock: a courtesy that saves work, correctness comes from the renames.
 
     The folder of ``path`` is made where it is absent: whoever held the lock before may have taken
-    it away, lock and all.
+    it away, lock and all. Where the file system has no locks, work goes on without.
+
+    Args:
+        path: the lock file; made where absent.
+        shared: others may hold it at the same time, if shared too.
+        courtesy: False: more than a courtesy; whoever does not get it at once gets an error.
+
+    Raises:
+        OSError: it cannot be opened; without ``courtesy`` BlockingIOError where another process
+            holds it, and where the file system has no locks.
     """
-    descriptor = _lock(path)
+    operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    descriptor = None
     while descriptor is None:
-        descriptor = _lock(path)
+        descriptor = _lock(path, operation, courtesy=courtesy)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, operation: int, *, courtesy: bool) -> int | None:
     """Return the descriptor of the locked file, or None where it was removed meanwhile."""
     make_folder(path.parent)
     try:
@@ -161,14 +205,17 @@ def _lock(path: Path) -> int | None:
     except FileNotFoundError:  # the folder went just now
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    except FileNotFoundError:
-        pass
+        fcntl.flock(descriptor, operation if courtesy else operation | fcntl.LOCK_NB)
+    except OSError as error:
+        if not courtesy or error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            raise
     except BaseException:
         os.close(descriptor)
         raise
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
     os.close(descriptor)
     return None
 
@@ -236,3 +283,95 @@ class VolumeFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class FolderWriter:
+    """Writes new files below a folder, each relative to its own folder's descriptor.
+
+    No link is followed and nothing is replaced, whoever plants what meanwhile: an OSError instead.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._root = os.open(folder, _FOLDER_FLAGS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._root)
+
+    def write(self, parts: tuple[str, ...], size: int, chunks: Iterable[bytes]) -> None:
+        """Write a file of ``size`` bytes, durably; the folders of ``parts`` are made."""
+        folder = self._folder(parts[:-1])
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(parts[-1], flags, 0o644, dir_fd=folder)
+            with os.fdopen(descriptor, "wb") as file:
+                if size:
+                    os.posix_fallocate(descriptor, 0, size)  # a full disk is told at once
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(descriptor)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _folder(self, parts: tuple[str, ...]) -> int:
+        folder = os.dup(self._root)
+        for part in parts:
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=folder)
+                    os.fsync(folder)
+                below = os.open(part, _FOLDER_FLAGS, dir_fd=folder)
+            finally:
+                os.close(folder)
+            folder = below
+        return folder
+
+
+class PartFile:
+    """A download in the making: appended to, kept over a kill, renamed when it is whole.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not path.samefile(f"/proc/self/fd/{self._descriptor}"):
+                raise BlockingIOError(errno.EAGAIN, "was renamed or removed meanwhile", str(path))
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return os.fstat(self._descriptor).st_size
+
+    def restart(self) -> None:
+        """Forget all bytes."""
+        os.ftruncate(self._descriptor, 0)
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def publish(self, path: Path) -> None:
+        """Rename the file to its place, durably."""
+        os.fsync(self._descriptor)
+        publish(self.path, path)

@@ -10,33 +10,52 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ._entry_form import is_sound_entry
 from ._files import append_durably, write_durably
-from ._format import JOURNAL, CasePaths, canonical_json, crc32, is_signed, npy_bytes, signed
+from ._format import (
+    JOURNAL,
+    CasePaths,
+    canonical_json,
+    crc32,
+    is_signed,
+    npy_bytes,
+    signed,
+)
+from ._share import share_journals
 
 Entry = dict[str, Any]
-_ALWAYS = {"case", "status", "key", "sources", "configuration", "classes"}
-_FIELDS = {
-    "ok": {"shape", "dtype", "valid", "record_bytes", "record_crc32", "notes"},
-    "dropped": {"depth"},
-    "failed": {"code", "message"},
-}
 
 
 def read_journal(cache_dir: Path) -> dict[str, Entry]:
-    """Return the last sound entry of each case."""
-    lines = (_entry_of(line) for line in _lines(cache_dir))
-    return {entry["case"]: entry for entry in lines if entry is not None}
+    """Return the last sound entry of each case in the journal of the whole cache."""
+    return {entry["case"]: entry for entry in sound_entries(cache_dir / JOURNAL)}
+
+
+def known_entries(cache_dir: Path) -> dict[str, list[Entry]]:
+    """Return all that is known of each case: from the whole cache's journal and from shares'."""
+    known: dict[str, list[Entry]] = {}
+    for path in (cache_dir / JOURNAL, *share_journals(cache_dir)):
+        for entry in sound_entries(path):
+            known.setdefault(entry["case"], []).append(entry)
+    return known
+
+
+def sound_entries(path: Path) -> list[Entry]:
+    """Return the entries of one journal, without lines that were torn or damaged."""
+    return [entry for entry in map(_entry_of, _lines(path)) if entry is not None]
 
 
 def damaged_lines(cache_dir: Path) -> list[int]:
     """Return the numbers, from 1, of lines that are no sound entries."""
-    lines = enumerate(_lines(cache_dir), start=1)
+    lines = enumerate(_lines(cache_dir / JOURNAL), start=1)
     return [number for number, line in lines if _entry_of(line) is None]
 
 
-def _lines(cache_dir: Path) -> list[bytes]:
-    path = cache_dir / JOURNAL
-    return path.read_bytes().splitlines() if path.is_file() else []
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:  # none yet, or the build that ends has taken a share's away
+        return []
 
 
 def _entry_of(line: bytes) -> Entry | None:
@@ -44,31 +63,25 @@ def _entry_of(line: bytes) -> Entry | None:
         entry = json.loads(line)
     except (ValueError, RecursionError):  # torn by a crash: as if never written
         return None
-    return entry if is_signed(entry) and _is_complete(entry) else None
+    return entry if is_signed(entry) and is_sound_entry(entry) else None
 
 
-def _is_complete(entry: Entry) -> bool:
-    return entry.keys() >= _ALWAYS | _FIELDS.get(str(entry.get("status")), {"an unknown status"})
-
-
-def append_entry(cache_dir: Path, entry: Entry) -> None:
+def append_entry(journal: Path, entry: Entry) -> None:
     """Record what became of one case, durably."""
-    append_durably(cache_dir / JOURNAL, canonical_json(signed(entry)))
+    append_durably(journal, canonical_json(signed(entry)))
 
 
-def mend_journal(cache_dir: Path) -> None:
+def mend_journal(journal: Path) -> None:
     """Take a torn last line away, so that the next one does not grow onto it."""
-    path = cache_dir / JOURNAL
-    if path.is_file() and not path.read_bytes().endswith(b"\n"):
-        rewrite_journal(cache_dir, read_journal(cache_dir))
+    if journal.is_file() and not journal.read_bytes().endswith(b"\n"):
+        rewrite_journal(journal, {entry["case"]: entry for entry in sound_entries(journal)})
 
 
-def rewrite_journal(cache_dir: Path, entries: dict[str, Entry]) -> None:
+def rewrite_journal(journal: Path, entries: dict[str, Entry]) -> None:
     """Put the entries in case order, so that equal caches have equal journals."""
     lines = b"".join(canonical_json(entries[case]) for case in sorted(entries))
-    path = cache_dir / JOURNAL
-    if not path.is_file() or path.read_bytes() != lines:
-        write_durably(path, lines)
+    if not journal.is_file() or journal.read_bytes() != lines:
+        write_durably(journal, lines)
 
 
 def is_intact(cache_dir: Path, entry: Entry) -> bool:

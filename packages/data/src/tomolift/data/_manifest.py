@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ._case_info import CaseInfo
+from ._entry_form import is_sound_entry
 from ._format import (
     FORMAT,
-    IMAGE_DTYPES,
     LABEL_DTYPE,
     MANIFEST,
     VERSION,
@@ -20,13 +20,16 @@ from ._format import (
     is_signed,
     npy_bytes,
 )
-from ._headers import MAX_SIDE
-from ._msd import IGNORE_LABEL, is_case_name
+from ._msd import IGNORE_LABEL
+from ._record_form import check_record
 from ._stamps import Stamp, stamp_of
 from .errors import BadInput
 
 MAX_MANIFEST_BYTES = 2**28
 REBUILD = "build the cache again"
+READABLE = "get the right to read it, or look at the disk or network that holds it"
+# what picking numbers out of a document raises where it has not the expected form
+_IMPOSSIBLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,13 @@ class CachedVolume:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of CACHE.json; ``volumes`` in the order of ``dataset.json``."""
+    """The contents of CACHE.json; ``volumes`` in the order of ``dataset.json``.
+
+    ``whole_task``: the cache was built of every case that ``dataset.json`` listed.
+    """
 
     task_name: str
+    whole_task: bool
     label_names: tuple[str, ...]
     configuration: Configuration
     fingerprint: str
@@ -61,11 +68,32 @@ def read_manifest(cache_dir: Path) -> Manifest:
     Raises:
         BadInput: E_CACHE.
     """
+    return parse_manifest(manifest_bytes(cache_dir), cache_dir)
+
+
+def manifest_bytes(cache_dir: Path) -> bytes:
+    """Return the manifest of a cache as it stands on disk.
+
+    Raises:
+        BadInput: E_CACHE: there is none, it cannot be read, or it is larger than any.
+    """
     path = cache_dir / MANIFEST
-    if not path.is_file():
-        problem = f"has no {MANIFEST}, so it is no finished cache"
-        raise BadInput("E_CACHE", cache_dir, problem, REBUILD)
-    content = read_signed(path, limit=MAX_MANIFEST_BYTES)
+    try:
+        return _bytes_of(path, limit=MAX_MANIFEST_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_cache(cache_dir) from error
+    except OSError as error:
+        raise BadInput("E_CACHE", path, f"cannot be read ({error.strerror})", READABLE) from error
+
+
+def parse_manifest(data: bytes, cache_dir: Path) -> Manifest:
+    """Return the checked contents of a manifest.
+
+    Raises:
+        BadInput: E_CACHE.
+    """
+    path = cache_dir / MANIFEST
+    content = _signed_content(data, path)
     if content.get("format") != FORMAT or content.get("version") != VERSION:
         problem = f"format is {content.get('format')!r} {content.get('version')!r}, expected"
         raise BadInput("E_CACHE", path, f"{problem} {FORMAT!r} {VERSION}", REBUILD)
@@ -74,6 +102,21 @@ def read_manifest(cache_dir: Path) -> Manifest:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         problem = f"has an impossible entry ({type(error).__name__}: {error})"
         raise BadInput("E_CACHE", path, problem, REBUILD) from error
+
+
+def _no_cache(cache_dir: Path) -> BadInput:
+    from ._journal import known_entries  # readers of a finished cache need none of its imports
+
+    if not cache_dir.is_dir():
+        cure = "name a folder that `build` made"
+        return BadInput("E_CACHE", cache_dir, "is no folder", cure)
+    known = known_entries(cache_dir).values()
+    if volumes := sum(entries[-1]["status"] == "ok" for entries in known):
+        problem = f"is unfinished: its journals name {volumes} volumes, but {MANIFEST} is not there"
+        cure = "wait for the builds that are at work, then build again, without --share"
+        return BadInput("E_CACHE", cache_dir, problem, cure)
+    problem = f"has no {MANIFEST}, so it is no finished cache"
+    return BadInput("E_CACHE", cache_dir, problem, REBUILD)
 
 
 def read_case(cache_dir: Path, volume: CachedVolume, *, num_classes: int) -> CaseInfo:
@@ -86,7 +129,8 @@ def read_case(cache_dir: Path, volume: CachedVolume, *, num_classes: int) -> Cas
     content = read_signed(path, limit=volume.record_bytes, crc=volume.record_crc32)
     try:
         info = CaseInfo.from_json(content)
-    except (KeyError, TypeError, ValueError) as error:
+        check_record(content, info)
+    except _IMPOSSIBLE as error:
         problem = f"has an impossible field ({type(error).__name__}: {error})"
         raise BadInput("E_CACHE", path, problem, REBUILD) from error
     same = (info.case, info.shape, info.dtype) == (volume.case, volume.shape, volume.dtype)
@@ -102,16 +146,31 @@ def read_signed(path: Path, *, limit: int, crc: int | None = None) -> dict[str, 
         BadInput: E_CACHE.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-        content = json.loads(data) if len(data) <= limit else None
-    except (OSError, ValueError, RecursionError) as error:
+        data = _bytes_of(path, limit=limit)
+    except OSError as error:
+        raise BadInput("E_CACHE", path, f"cannot be read ({error.strerror})", REBUILD) from error
+    content = _signed_content(data, path)
+    if crc is not None and crc32(data) != crc:
+        raise BadInput("E_CACHE", path, "is not the one that CACHE.json speaks of", REBUILD)
+    return content
+
+
+def _bytes_of(path: Path, *, limit: int) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise BadInput("E_CACHE", path, f"is larger than {limit} bytes", REBUILD)
+    return data
+
+
+def _signed_content(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
         problem = f"cannot be read ({type(error).__name__}: {error})"
         raise BadInput("E_CACHE", path, problem, REBUILD) from error
     if not is_signed(content) or not isinstance(content, dict):
         raise BadInput("E_CACHE", path, "is damaged (checksum)", REBUILD)
-    if crc is not None and crc32(data) != crc:
-        raise BadInput("E_CACHE", path, "is not the one that CACHE.json speaks of", REBUILD)
     return content
 
 
@@ -145,11 +204,12 @@ def _parse(content: dict[str, Any]) -> Manifest:
     entries = {entry["case"]: entry for entry in content["entries"]}
     if content["ignore_label"] != IGNORE_LABEL or not 1 <= len(names) <= IGNORE_LABEL:
         raise ValueError("labels")
-    if not all(is_case_name(case) for case in entries) or len(entries) < len(content["entries"]):
-        raise ValueError("case names")
+    if len(entries) < len(content["entries"]) or not all(map(is_sound_entry, entries.values())):
+        raise ValueError("entries")
     status = {case: entry["status"] for case, entry in entries.items()}
     return Manifest(
         task_name=str(content["task_name"]),
+        whole_task=bool(content["whole_task"]),
         label_names=names,
         configuration=configuration,
         fingerprint=str(content["fingerprint"]),
@@ -158,26 +218,22 @@ def _parse(content: dict[str, Any]) -> Manifest:
             for case, entry in entries.items()
             if status[case] == "ok"
         },
-        dropped={c: int(entry["depth"]) for c, entry in entries.items() if status[c] == "dropped"},
-        failed={c: str(entry["message"]) for c, entry in entries.items() if status[c] == "failed"},
+        dropped={c: entry["depth"] for c, entry in entries.items() if status[c] == "dropped"},
+        failed={c: entry["message"] for c, entry in entries.items() if status[c] == "failed"},
         entries=entries,
     )
 
 
 def _volume(entry: dict[str, Any], configuration: Configuration) -> CachedVolume:
-    depth, height, width = (int(side) for side in entry["shape"])
-    first, stop = (int(index) for index in entry["valid"])
-    if depth != configuration.depth or not 0 <= first < stop <= depth:
+    depth, height, width = entry["shape"]
+    first, stop = entry["valid"]
+    if depth != configuration.depth:
         raise ValueError(f"depth of {entry['case']}")
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise ValueError(f"shape of {entry['case']}")
-    if entry["dtype"] not in IMAGE_DTYPES:
-        raise ValueError(f"dtype of {entry['case']}")
     return CachedVolume(
         case=entry["case"],
         shape=(depth, height, width),
         dtype=entry["dtype"],
         valid=(first, stop),
-        record_bytes=int(entry["record_bytes"]),
-        record_crc32=int(entry["record_crc32"]),
+        record_bytes=entry["record_bytes"],
+        record_crc32=entry["record_crc32"],
     )

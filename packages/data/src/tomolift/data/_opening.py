@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ._manifest import Manifest, check_sizes, read_manifest
+from ._manifest import Manifest, check_sizes, manifest_bytes, parse_manifest
 from ._msd import read_task
 from ._sources import sources_of, what_changed
 from ._stamps import Stamp, was_rebuilt
@@ -17,12 +17,13 @@ def read_consistently(path: Path) -> tuple[Manifest, dict[Path, Stamp]]:
     Raises:
         BadInput: E_CACHE: no cache, damaged, or a build is replacing its files just now.
     """
-    manifest = read_manifest(path)
+    data = manifest_bytes(path)
+    manifest = parse_manifest(data, path)
     stamps: dict[Path, Stamp] = {}
     for volume in manifest.volumes.values():
         stamps |= check_sizes(path, volume)
     # a build removes the manifest before it replaces a file: the stamps are of these contents
-    if read_manifest(path).fingerprint != manifest.fingerprint:
+    if manifest_bytes(path) != data:
         raise was_rebuilt(path)
     return manifest, stamps
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ._format import VERSION, Configuration
 from ._jobs import CaseJob
-from ._journal import Entry, is_intact, read_journal
+from ._journal import Entry, is_intact, known_entries
 from ._msd import Case, Task
 from ._sources import case_key, sources_of, what_changed
 
@@ -29,21 +29,20 @@ class Plan:
 def plan_build(
     task: Task, selected: Sequence[Case], configuration: Configuration, cache: Path
 ) -> Plan:
-    """Compare the selected cases with the journal: size, mtime and trailer of their files."""
-    known = read_journal(cache)
+    """Compare the selected cases with the journals: size, mtime and trailer of their files."""
+    known = known_entries(cache)
     plan = Plan({}, {}, {})
     shared_task = replace(task, cases=())  # every job travels to a worker; the list need not
     for case in selected:
         job = CaseJob(shared_task, case, sources_of(task, case), configuration, cache, os.getpid())
-        old = known.get(case.name)
         basis = basis_of(job)
-        if old is not None and old["key"] == basis["key"] and _holds_still(cache, old):
-            plan.reused[case.name] = old
+        entries = known.get(case.name, [])
+        right = (entry for entry in reversed(entries) if entry["key"] == basis["key"])
+        if reusable := next((entry for entry in right if _holds_still(cache, entry)), None):
+            plan.reused[case.name] = reusable
             continue
         plan.jobs[case.name] = job
-        if old is None:
-            continue
-        if change := what_changed(old, basis) or _loss(old):
+        if entries and (change := what_changed(entries[-1], basis) or _loss(entries[-1])):
             plan.changed[case.name] = change
     return plan
 
