@@ -152,6 +152,24 @@ def test_json_with_a_byte_order_mark_is_read(task: Any) -> None:
 def test_a_message_quotes_long_names_without_their_middle(task: Any) -> None:
     task.list("a")
     task.write(labels={"0": "background", "1" * 5000: "organ"})
-    with pytest.raises(BadInput, match=r"label key '111.* \.\.\. 111.*' is no class") as caught:
+    with pytest.raises(BadInput, match=r"label key '1+\.\.\.1+' is no class number") as caught:
         read_task(task.folder)
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("depth", range(600, 1000, 7))
+def test_an_entry_nested_up_to_the_limit_of_the_json_reader_is_refused(
+    task: Any, depth: int
+) -> None:
+    task.write(training=["NESTED"])
+    path = task.folder / "dataset.json"
+    path.write_text(path.read_text().replace('"NESTED"', "[" * depth + "]" * depth))
+    assert code_of(task.folder) == "E_DATASET_JSON"
+
+
+def test_a_long_path_keeps_both_its_ends_in_a_message() -> None:
+    message = str(BadInput("E_PATH", "start/" + "x/" * 2000 + "end", "leaves", "correct it"))
+    assert message.startswith("start/x/")
+    assert " ... " in message
+    assert "x/end: leaves; correct it [E_PATH]" in message
+    assert len(message) < 500
