@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from faulting import flips, kills
+from faulting import disk, flips, kills
 from faulting.outcome import Outcome
 
 
@@ -28,5 +28,6 @@ class Experiment:
 
 EXPERIMENTS = (
     Experiment("kills", "kills", kills.run),
+    Experiment("disk", "operations", disk.run),
     Experiment("flips", "flips", flips.run),
 )
