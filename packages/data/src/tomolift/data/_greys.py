@@ -74,7 +74,7 @@ def _attempt(path: Path, dtype: str, sink: Callable[[str, Planes], Kept[T]]) -> 
             statistics.refine(plane)
     stored = statistics.result()
     greys = Greys(
-        statistics=statistics.result(slope=slope, intercept=intercept),
+        statistics=stored.scaled(slope, intercept),
         pad_value=stored.minimum if slope > 0 else stored.maximum,
         encoding_error=max(errors),
     )

@@ -63,9 +63,11 @@ class RadixCounts:
             return uppers.astype(np.uint16).view(np.int16).astype(np.float64).tolist()
         if (self._row[uppers] < 0).any():
             raise RuntimeError("call refine() with every plane before result()")
-        return [
-            self._float_at(*place) for place in zip(uppers.tolist(), inside.tolist(), strict=True)
-        ]
+        values = np.empty(len(ranks))
+        for upper in set(uppers.tolist()):
+            here = uppers == upper
+            values[here] = self._floats_at(upper, inside[here])
+        return values.tolist()
 
     def mean_and_variance(self) -> tuple[float, float]:
         """Return mean and variance of int16 values, which their counts hold exactly."""
@@ -91,13 +93,13 @@ class RadixCounts:
         places, inside = _find(self._upper[patterns], ranks)
         return patterns[places], inside
 
-    def _float_at(self, upper: int, inside: int) -> float:
+    def _floats_at(self, upper: int, inside: _Counts) -> npt.NDArray[np.float32]:
         counts = self._lower[self._row[upper]]
-        is_negative = upper >= _SIGN
-        place = int(_find(counts[::-1] if is_negative else counts, np.array([inside]))[0][0])
-        lower = _PATTERNS - 1 - place if is_negative else place
-        # adding 0 turns -0.0, which is no other value than 0.0, into it
-        return float(np.uint32(upper << 16 | lower).view(np.float32)) + 0.0
+        lower = _find(counts[::-1] if upper >= _SIGN else counts, inside)[0]
+        if upper >= _SIGN:
+            lower = _PATTERNS - 1 - lower
+        bits = (upper << 16 | lower).astype(np.uint32)
+        return bits.view(np.float32) + np.float32(0)  # -0.0 is no other value than 0.0
 
 
 def _find(counts: _Counts, ranks: npt.NDArray[np.int64]) -> tuple[_Counts, _Counts]:

@@ -28,6 +28,24 @@ class Statistics:
     std: float
     percentiles: Mapping[float, float]
 
+    def scaled(self, slope: float, intercept: float) -> Statistics:
+        """Return the statistics of ``slope * value + intercept``."""
+        ends = [self.minimum, self.maximum]
+        values = [self.percentiles[percent] for percent in PERCENTILES]
+        if slope < 0:  # the order turns round, and the list of percentiles is symmetric
+            values.reverse()
+            ends.reverse()
+        return Statistics(
+            minimum=slope * ends[0] + intercept,
+            maximum=slope * ends[1] + intercept,
+            mean=slope * self.mean + intercept,
+            std=abs(slope) * self.std,
+            percentiles={
+                percent: slope * value + intercept
+                for percent, value in zip(PERCENTILES, values, strict=True)
+            },
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers; percents as text."""
         percentiles = {f"{percent:g}": value for percent, value in self.percentiles.items()}
@@ -87,21 +105,14 @@ class StreamingStatistics:
         mean, variance = source.mean_and_variance()
         ranks = self._ranks()
         ordered = dict(zip(ranks.tolist(), self._counts.values_at(ranks), strict=True))
-        values = [self._interpolate(ordered, percent) for percent in PERCENTILES]
-        ends = [ordered[0], ordered[self._count - 1]]
-        if slope < 0:  # the order turns round, and the list of percentiles is symmetric
-            values.reverse()
-            ends.reverse()
-        return Statistics(
-            minimum=slope * ends[0] + intercept,
-            maximum=slope * ends[1] + intercept,
-            mean=slope * mean + intercept,
-            std=abs(slope) * math.sqrt(variance),
-            percentiles={
-                percent: slope * value + intercept
-                for percent, value in zip(PERCENTILES, values, strict=True)
-            },
+        stored = Statistics(
+            minimum=ordered[0],
+            maximum=ordered[self._count - 1],
+            mean=mean,
+            std=math.sqrt(variance),
+            percentiles={percent: self._interpolate(ordered, percent) for percent in PERCENTILES},
         )
+        return stored.scaled(slope, intercept)
 
     def _ranks(self) -> npt.NDArray[np.int64]:
         positions = [percent / 100 * (self._count - 1) for percent in PERCENTILES]
