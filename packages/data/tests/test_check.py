@@ -80,3 +80,8 @@ def test_verify_finds_every_defect_of_a_case(task: Any) -> None:
 def test_verify_and_build_agree_on_a_sound_task(task: Any) -> None:
     task.add("a")
     assert verify_task(task.folder) == ()
+
+
+def test_a_bad_voxel_does_not_hide_that_image_and_label_differ_in_shape(task: Any) -> None:
+    task.add("a", np.full((7, 6, 5), np.nan), np.zeros((7, 6, 4), np.uint8))
+    assert [defect.code for defect in verify_task(task.folder)] == ["E_NONFINITE", "E_SHAPE"]

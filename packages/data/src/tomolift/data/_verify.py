@@ -9,7 +9,7 @@ from pathlib import Path
 from ._encoding import check_finite, float32_plane, label_plane
 from ._headers import NiftiHeader
 from ._msd import Case, Task, read_task, source_path
-from ._nifti import open_nifti
+from ._nifti import NiftiStream, open_nifti
 from ._pair import check_pair
 from .errors import BadInput
 
@@ -42,9 +42,11 @@ def verify_task(task_dir: str | Path) -> tuple[Defect, ...]:
 
 def _defects(task: Task, case: Case) -> Iterator[Defect]:
     headers: list[NiftiHeader] = []
-    for look in (_read_image, _read_label):
+    for relative, look in ((case.image, _look_at_image), (case.label, _look_at_label)):
         try:
-            headers.append(look(task, case))
+            with open_nifti(source_path(task, relative)) as stream:
+                headers.append(stream.header)  # a bad voxel hides no misfit of image and label
+                look(task, stream)
         except BadInput as error:
             yield Defect(case.name, error.code, str(error))
     if len(headers) == 2:
@@ -54,19 +56,14 @@ def _defects(task: Task, case: Case) -> Iterator[Defect]:
             yield Defect(case.name, error.code, str(error))
 
 
-def _read_image(task: Task, case: Case) -> NiftiHeader:
-    path = source_path(task, case.image)
-    with open_nifti(path) as stream:
-        for index, plane in stream.planes():
-            check_finite(plane, plane_index=index, path=path)
-            if plane.dtype.itemsize == 8:  # the only type that may be beyond float32
-                float32_plane(plane, plane_index=index, path=path)
-        return stream.header
+def _look_at_image(task: Task, stream: NiftiStream) -> None:
+    for index, plane in stream.planes():
+        check_finite(plane, plane_index=index, path=stream.path)
+        if plane.dtype.itemsize == 8:  # the only type that may be beyond float32
+            float32_plane(plane, plane_index=index, path=stream.path)
 
 
-def _read_label(task: Task, case: Case) -> NiftiHeader:
-    path = source_path(task, case.label)
-    with open_nifti(path) as stream:
-        for index, plane in stream.values():
-            label_plane(plane, num_classes=len(task.label_names), plane_index=index, path=path)
-        return stream.header
+def _look_at_label(task: Task, stream: NiftiStream) -> None:
+    classes = len(task.label_names)
+    for index, plane in stream.values():
+        label_plane(plane, num_classes=classes, plane_index=index, path=stream.path)
