@@ -5,6 +5,7 @@ import pytest
 
 from tomolift.data import (
     BadInput,
+    ClippedZScore,
     Intensity,
     MinMax,
     Percentiles,
@@ -14,6 +15,7 @@ from tomolift.data import (
     parse_intensity,
 )
 from tomolift.data._intensity import stored_rescale
+from tomolift.data._intensity_text import intensity_text
 
 STATISTICS = Statistics(-1000.0, 3000.0, 50.0, 400.0, {0.5: -900.0, 99.5: 1100.0})
 STORED = np.array([[-1000, -900, 0, 1100, 3000]], np.int16)
@@ -44,6 +46,11 @@ def test_zscore_is_not_clipped() -> None:
     np.testing.assert_allclose(rescaled(ZScore()), expected, rtol=1e-6)
 
 
+def test_clipped_zscore_clips_to_its_percentiles_before_it_standardises() -> None:
+    expected = (np.clip(STORED.astype(np.float64), -900, 1100) - 50) / 400
+    np.testing.assert_allclose(rescaled(ClippedZScore()), expected, rtol=1e-6)
+
+
 def test_min_max_is_exact_at_both_ends() -> None:
     out = rescaled(MinMax())
     assert out.min() == 0.0
@@ -51,7 +58,7 @@ def test_min_max_is_exact_at_both_ends() -> None:
     assert out.max() > 1 - 1e-6
 
 
-@pytest.mark.parametrize("policy", [MinMax(), Window(-100, 240), ZScore()])
+@pytest.mark.parametrize("policy", [MinMax(), Window(-100, 240), ZScore(), ClippedZScore()])
 @pytest.mark.parametrize("slope", [2.0, -0.25])
 def test_slope_and_intercept_commute_with_the_policy(policy: Intensity, slope: float) -> None:
     real = slope * STORED.astype(np.float64) - 24
@@ -61,7 +68,7 @@ def test_slope_and_intercept_commute_with_the_policy(policy: Intensity, slope: f
     np.testing.assert_allclose(out, expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("policy", [MinMax(), Percentiles(), ZScore()])
+@pytest.mark.parametrize("policy", [MinMax(), Percentiles(), ZScore(), ClippedZScore()])
 def test_a_constant_volume_becomes_zero(policy: Intensity) -> None:
     flat = Statistics(7.0, 7.0, 7.0, 0.0, {0.5: 7.0, 99.5: 7.0})
     out = np.empty((1, 2), np.float32)
@@ -91,7 +98,8 @@ def test_tiny_real_values_that_are_stored_as_ordinary_ones_are_rescaled() -> Non
 @pytest.mark.parametrize(
     "text", ["", "window", "window:1", "window:2,1", "minmax:1", "percentiles:0.3,99", "hu:1,2",
              "window:nan,1", "window:-1e308,1e308", "window:-inf,1", "window:1,inf",
-             "window:a,b", "percentiles:99,1"],
+             "window:a,b", "percentiles:99,1", "clipped-zscore:99", "clipped-zscore:0.3,99",
+             "split:zscore", "foreground:zscore"],
 )  # fmt: skip
 def test_an_unknown_policy_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match=r"^intensity: .*; .*\[E_ARGUMENT\]$"):
@@ -106,7 +114,25 @@ def test_an_unknown_policy_is_refused(text: str) -> None:
         ("percentiles", Percentiles()),
         ("percentiles:1,99", Percentiles(1.0, 99.0)),
         ("window:-100,240", Window(-100.0, 240.0)),
+        ("clipped-zscore", ClippedZScore(0.5, 99.5)),
+        ("clipped-zscore:1,99", ClippedZScore(1.0, 99.0)),
     ],
 )
 def test_policies_are_named_on_the_command_line(text: str, policy: Intensity) -> None:
     assert parse_intensity(text) == policy
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [MinMax(), ZScore(), Percentiles(1, 99.9), Window(-1 / 3, 1e300), ClippedZScore(0.1, 50)],
+)
+def test_the_text_of_a_policy_names_it_exactly(policy: Intensity) -> None:
+    assert parse_intensity(intensity_text(policy)) == policy
+
+
+def test_a_policy_from_elsewhere_has_no_text() -> None:
+    class Halved(ZScore):
+        pass
+
+    with pytest.raises(BadInput, match=r"^intensity: Halved has no text form; .*E_ARGUMENT"):
+        intensity_text(Halved())

@@ -23,6 +23,10 @@ from ._phantom import PHANTOM_VERSION as PHANTOM_VERSION
 from ._phantom import write_phantom as write_phantom
 from ._read import read_volume as read_volume
 from ._report import BuildReport as BuildReport
+from ._split_intensity import SplitIntensity as SplitIntensity
+from ._split_intensity import fit_intensity as fit_intensity
+from ._split_statistics import SplitStatistics as SplitStatistics
+from ._split_statistics import split_statistics as split_statistics
 from ._statistics import Statistics as Statistics
 from ._verify import Defect as Defect
 from ._verify import verify_task as verify_task

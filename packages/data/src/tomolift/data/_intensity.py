@@ -1,7 +1,8 @@
 """How stored grey values become network input: policies chosen on reading, never on building.
 
-Every policy is ``(x - shift) * gain``, clipped to [0, 1] or not, with statistics of the whole
-source volume before any cropping, so that training and prediction agree.
+Every policy is ``(x - shift) * gain``, clipped or not, with statistics of the whole source volume
+before any cropping, so that training and prediction agree; ``_split_intensity`` gives it those of
+a training split instead.
 """
 
 from __future__ import annotations
@@ -19,15 +20,22 @@ from .errors import BadInput
 
 @dataclass(frozen=True)
 class Rescale:
-    """``(x - shift) * gain`` in float32, clipped to [0, 1] where ``clip``."""
+    """``(x - shift) * gain`` in float32, clipped to ``low`` .. ``high``."""
 
     shift: float
     gain: float
-    clip: bool
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def clip(self) -> bool:
+        """Whether there is anything to clip to."""
+        return self.low > -math.inf or self.high < math.inf
 
     def in_stored_units(self, *, slope: float, intercept: float) -> Rescale:
         """Return the same map for values before slope and intercept."""
-        return Rescale((self.shift - intercept) / slope, self.gain * slope, self.clip)
+        shift = (self.shift - intercept) / slope
+        return Rescale(shift, self.gain * slope, self.low, self.high)
 
     def apply(self, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
         """Write the rescaled ``stored`` (int16 or float32) into ``out`` of the same shape."""
@@ -37,7 +45,7 @@ class Rescale:
         np.subtract(stored, np.float32(self.shift), out=out)
         np.multiply(out, np.float32(self.gain), out=out)
         if self.clip:
-            np.clip(out, 0.0, 1.0, out=out)
+            np.clip(out, np.float32(self.low), np.float32(self.high), out=out)
 
 
 class Intensity(Protocol):
@@ -89,10 +97,7 @@ class Percentiles:
     high: float = 99.5
 
     def __post_init__(self) -> None:
-        if not (self.low in PERCENTILES and self.high in PERCENTILES and self.low < self.high):
-            known = ", ".join(f"{percent:g}" for percent in PERCENTILES)
-            problem = f"percentiles are {self.low:g}, {self.high:g}, expected two rising of {known}"
-            raise BadInput("E_ARGUMENT", "intensity", problem, "choose recorded percentiles")
+        _check_percentiles(self.low, self.high)
 
     def rescale(self, statistics: Statistics) -> Rescale:
         """Return the map of the two percentiles to [0, 1]."""
@@ -105,8 +110,31 @@ class ZScore:
 
     def rescale(self, statistics: Statistics) -> Rescale:
         """Return the map; a constant volume becomes 0."""
-        gain = 1 / statistics.std if statistics.std > 0 else 0.0
-        return Rescale(statistics.mean, gain, clip=False)
+        return _standardised(statistics)
+
+
+@dataclass(frozen=True)
+class ClippedZScore:
+    """The mean to 0 and the standard deviation to 1, clipped to two percentiles.
+
+    With the statistics of a training split's foreground it is nnU-Net's rule for CT (Isensee et
+    al. 2021).
+    """
+
+    low: float = 0.5
+    high: float = 99.5
+
+    def __post_init__(self) -> None:
+        _check_percentiles(self.low, self.high)
+
+    def rescale(self, statistics: Statistics) -> Rescale:
+        """Return the map; a constant volume becomes 0."""
+        whole = _standardised(statistics)
+        low, high = (
+            (statistics.percentiles[percent] - whole.shift) * whole.gain
+            for percent in (self.low, self.high)
+        )
+        return Rescale(whole.shift, whole.gain, low, high)
 
 
 def stored_rescale(
@@ -128,36 +156,20 @@ def stored_rescale(
     return stored
 
 
-def parse_intensity(text: str) -> Intensity:
-    """Return the policy that ``text`` names.
-
-    Raises:
-        BadInput: E_ARGUMENT, naming the four forms.
-
-    Example:
-        >>> parse_intensity("window:-100,240")
-        Window(low_hu=-100.0, high_hu=240.0)
-        >>> parse_intensity("percentiles:1,99")
-        Percentiles(low=1.0, high=99.0)
-    """
-    name, _, numbers = text.partition(":")
-    try:
-        values = [float(number) for number in numbers.split(",")] if numbers else []
-    except ValueError:
-        values = [math.nan]
-    if name in ("minmax", "zscore") and not values:
-        return MinMax() if name == "minmax" else ZScore()
-    if name == "window" and len(values) == 2:
-        return Window(*values)
-    if name == "percentiles" and len(values) in (0, 2):
-        return Percentiles(*values)
-    cure = "use minmax, window:LOW,HIGH, percentiles[:LOW,HIGH] or zscore"
-    raise BadInput("E_ARGUMENT", "intensity", f"{text!r} is no intensity policy", cure)
-
-
 def _between(low: float, high: float) -> Rescale:
     gain = 1 / (high - low) if high > low else 0.0
-    return Rescale(low, gain, clip=True)
+    return Rescale(low, gain, 0.0, 1.0)
+
+
+def _standardised(statistics: Statistics) -> Rescale:
+    return Rescale(statistics.mean, 1 / statistics.std if statistics.std > 0 else 0.0)
+
+
+def _check_percentiles(low: float, high: float) -> None:
+    if not (low in PERCENTILES and high in PERCENTILES and low < high):
+        known = ", ".join(f"{percent:g}" for percent in PERCENTILES)
+        problem = f"percentiles are {low:g}, {high:g}, expected two rising of {known}"
+        raise BadInput("E_ARGUMENT", "intensity", problem, "choose recorded percentiles")
 
 
 def _fits_float32(rescale: Rescale) -> bool:
