@@ -160,7 +160,7 @@ def test_a_share_that_replaces_volumes_takes_the_old_cache_out_of_use(
     cache = tmp_path / "cache"
     build_cache(task.folder, cache, depth=4, workers=1)
     build_cache(task.folder, cache, depth=5, workers=1, share=(1, 2))
-    with pytest.raises(BadInput, match=r"is unfinished: its journals name 2 volumes, .*--share"):
+    with pytest.raises(BadInput, match=r"is unfinished \(volumes so far: 2\): .*--share"):
         open_cache(cache)
     build_cache(task.folder, cache, depth=5, workers=1)
     assert open_cache(cache).cases == ("a", "b")

@@ -261,5 +261,5 @@ def test_a_file_that_shrinks_after_opening_is_refused_and_no_sigbus(cache: Cache
 def test_a_case_that_left_the_task_is_named(cache: Cache, task: Any) -> None:
     task.entries.pop()
     task.write()
-    with pytest.raises(BadInput, match=r"case a is no longer in .*E_CHANGED"):
+    with pytest.raises(BadInput, match=r"case a: is no longer in .*E_CHANGED"):
         open_cache(cache.path, task_dir=task.folder)

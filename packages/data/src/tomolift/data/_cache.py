@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from ._balance import Balance, draw, shown
 from ._case_info import CaseInfo
+from ._depth import Short
 from ._format import LABEL_DTYPE, CasePaths
+from ._geometry import Axes
 from ._intensity import DEFAULT_INTENSITY, Intensity, Rescale, stored_rescale
 from ._manifest import CachedVolume, Manifest, read_case
 from ._maps import VolumeMaps
 from ._msd import IGNORE_LABEL
-from ._opening import compare_sources, read_consistently
+from ._opening import compare_configuration, compare_sources, read_consistently
 from ._order import batches_of
 from ._stamps import Stamp, check_stamp, was_rebuilt
 from .errors import BadInput
@@ -27,13 +29,26 @@ if TYPE_CHECKING:
 Batches = Generator[tuple["torch.Tensor", "torch.Tensor"], None, None]
 
 
-def open_cache(cache_dir: str | Path, *, task_dir: str | Path | None = None) -> Cache:
-    """Open a finished cache for reading; no voxel is read yet.
+def open_cache(
+    cache_dir: str | Path,
+    *,
+    task_dir: str | Path | None = None,
+    depth: int | None = None,
+    short: Short | None = None,
+    axes: Axes | None = None,
+) -> Cache:
+    """Open a finished cache for reading; no voxel is read yet and nothing is written.
 
     Args:
         cache_dir: what :func:`build_cache` made.
         task_dir: where given, the sources are compared (size, mtime, gzip trailer) and a change
-            is an error that says what changed.
+            is an error that says what changed: of a file, of the classes, a case that is gone,
+            or a new one where the cache was built of all cases (one of chosen ``cases`` does not
+            miss the others). Contents are compared by ``check_cache(..., sources=task_dir)``.
+        depth: where given, what the cache must have been built with; ``short`` and ``axes``
+            likewise.
+        short: see ``depth``.
+        axes: see ``depth``.
 
     Raises:
         BadInput: E_CACHE (no cache, damaged, or a file of the wrong size) or E_CHANGED.
@@ -45,6 +60,7 @@ def open_cache(cache_dir: str | Path, *, task_dir: str | Path | None = None) -> 
     """
     path = Path(cache_dir)
     manifest, stamps = read_consistently(path)
+    compare_configuration(path, manifest, depth=depth, short=short, axes=axes)
     if task_dir is not None:
         compare_sources(path, manifest, Path(task_dir))
     return Cache(path, manifest, stamps)

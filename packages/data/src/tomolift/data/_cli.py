@@ -51,7 +51,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    return _tell(check_cache(options.cache_dir), as_json=options.json)
+    defects = check_cache(options.cache_dir, sources=options.sources, workers=options.workers)
+    return _tell(defects, as_json=options.json)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -181,6 +182,10 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="recompute every checksum of a cache")
     check.add_argument("cache_dir", type=Path, metavar="CACHE_DIR")
+    check.add_argument(
+        "--sources", type=Path, metavar="TASK_DIR", help="decode its files again and compare"
+    )
+    check.add_argument("--workers", type=int, default=2, help="processes for --sources (2)")
     check.add_argument("--json", action="store_true", help="print the defects as JSON")
     check.set_defaults(run=_check)
 

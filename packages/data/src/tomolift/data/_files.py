@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -94,6 +95,13 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         if temporary.exists():
             shutil.rmtree(temporary)
         raise
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder of the system's temporary place (``TMPDIR``), which goes afterwards."""
+    with tempfile.TemporaryDirectory(prefix="tomolift-") as name:
+        yield Path(name)
 
 
 def remove(path: Path) -> None:

@@ -112,7 +112,7 @@ def _no_cache(cache_dir: Path) -> BadInput:
         return BadInput("E_CACHE", cache_dir, "is no folder", cure)
     known = known_entries(cache_dir).values()
     if volumes := sum(entries[-1]["status"] == "ok" for entries in known):
-        problem = f"is unfinished: its journals name {volumes} volumes, but {MANIFEST} is not there"
+        problem = f"is unfinished (volumes so far: {volumes}): {MANIFEST} is not there"
         cure = "wait for the builds that are at work, then build again, without --share"
         return BadInput("E_CACHE", cache_dir, problem, cure)
     problem = f"has no {MANIFEST}, so it is no finished cache"

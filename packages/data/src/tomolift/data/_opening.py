@@ -31,15 +31,40 @@ def read_consistently(path: Path) -> tuple[Manifest, dict[Path, Stamp]]:
 def compare_sources(path: Path, manifest: Manifest, task_dir: Path) -> None:
     """Refuse a cache whose sources have changed since it was built.
 
+    A case that ``dataset.json`` lists and the cache has not is a change of a cache that was built
+    of all cases, and none of a cache of chosen ones.
+
     Raises:
         BadInput: E_CHANGED, or what :func:`read_task` raises.
     """
     task = read_task(task_dir)
-    known = {case.name: case for case in task.cases}
+    listed = {case.name: case for case in task.cases}
+    changes: dict[str, str] = {}
     for name, entry in manifest.entries.items():
-        if name not in known:
-            problem = f"case {name} is no longer in {task_dir / 'dataset.json'}"
-            raise BadInput("E_CHANGED", path, problem, "build again")
-        now = {**entry, "sources": sources_of(task, known[name]), "classes": len(task.label_names)}
-        if changes := what_changed(entry, now):
-            raise BadInput("E_CHANGED", path, f"case {name}: {changes}", "build again")
+        if name not in listed:
+            changes[name] = f"is no longer in {task_dir / 'dataset.json'}"
+            continue
+        now = {**entry, "sources": sources_of(task, listed[name])}
+        now["classes"] = len(task.label_names)
+        if change := what_changed(entry, now):
+            changes[name] = change
+    if manifest.whole_task:
+        new = [case for case in listed if case not in manifest.entries]
+        changes |= dict.fromkeys(new, "is not in the cache")
+    if changes:
+        case, change = next(iter(changes.items()))
+        more = f" (and {len(changes) - 1} more changed)" if len(changes) > 1 else ""
+        raise BadInput("E_CHANGED", path, f"case {case}: {change}{more}", "build again")
+
+
+def compare_configuration(path: Path, manifest: Manifest, **expected: object) -> None:
+    """Refuse a cache that was built with other options; those that are None are not compared.
+
+    Raises:
+        BadInput: E_CHANGED.
+    """
+    has = manifest.configuration.to_json()
+    asked = {name: value for name, value in expected.items() if value is not None}
+    if change := what_changed({"configuration": has}, {"configuration": {**has, **asked}}):
+        cure = "build again with the options you want, or open it with those it has"
+        raise BadInput("E_CHANGED", path, f"is of another configuration: {change}", cure)

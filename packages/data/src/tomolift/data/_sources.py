@@ -60,8 +60,14 @@ def what_changed(old: dict[str, Any], new: dict[str, Any]) -> str:
             parts.append(f"{role} file {'appeared' if before is None else 'is gone'}")
             continue
         fields = [field for field in value if before.get(field) != value[field]]
-        parts.append(f"{role} file changed ({', '.join(fields)})")
+        told = [_told(field, before.get(field), value[field]) for field in fields]
+        parts.append(f"{role} file changed ({', '.join(told)})")
     return ", ".join(parts)
+
+
+def _told(field: str, before: object, now: object) -> str:
+    """Return what changed: of times and trailers, the name says more than the number."""
+    return f"{field} {before} -> {now}" if field in ("path", "size") else field
 
 
 def _identity(task: Task, relative: str) -> dict[str, Any] | None:
