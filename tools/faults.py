@@ -24,6 +24,7 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results"
 COUNTS = {
     "kills": (500, "builds to kill"),
     "operations": (1_000_000, "operations of a writer to fail at, at most"),
+    "cuts": (1_000_000, "power cuts of a writer, at most"),
     "rounds": (50, "times that 8 builders start at once"),
     "flips": (10_000, "bits to flip"),
     "mutants": (1_000_000, "malformed inputs for the parsers"),

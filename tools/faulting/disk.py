@@ -63,7 +63,7 @@ def kinds_of_operations(writer: Writer, start: str) -> list[str]:
         return operation.perform()
 
     writer.place(start)
-    with observed(writer.root, note):
+    with observed(writer.root.parent, note):
         writer.act()
     return kinds
 
@@ -101,10 +101,10 @@ def short(number: int) -> React:
 def attempt(writer: Writer, start: str, react: React, *, may_succeed: bool) -> str:
     """Let a writer meet a fault; return what is wrong with how it took it, empty for nothing."""
     writer.place(start)
-    output = writer.root.parent / "output"
+    output = writer.root.parent.with_suffix(".output")
 
     def act() -> int:
-        with observed(writer.root, react):
+        with observed(writer.root.parent, react):
             return writer.act()
 
     status = wait(fork(act, output=output))

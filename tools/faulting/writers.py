@@ -21,7 +21,7 @@ CASES = 3  # the third is float32: its first, int16 file is thrown away
 
 
 class Writer(Protocol):
-    """Something that writes below `root`, from one of `starts`."""
+    """Something that writes `root`, which has a folder to itself, from one of `starts`."""
 
     name: str
     root: Path
@@ -35,6 +35,9 @@ class Writer(Protocol):
 
     def judge(self, start: str) -> str:
         """Return what is wrong with what a reader finds now; empty where nothing is."""
+
+    def is_finished(self) -> bool:
+        """Return whether a reader finds the new state, with or without leftovers beside it."""
 
     def rerun(self) -> str:
         """Write again, undisturbed, and return how the outcome differs from what it must be."""
@@ -80,6 +83,10 @@ class BuildWriter:
         seen = seen_by_reader(self.root)
         allowed = {self._from.finished, self._from.readable.get(start)}
         return "" if seen in allowed or seen.startswith(NO_CACHE) else f"a reader saw {seen}"
+
+    def is_finished(self) -> bool:
+        """Return whether a reader gets the new cache."""
+        return seen_by_reader(self.root) == self._from.finished
 
     def rerun(self) -> str:
         """Build again."""
@@ -127,6 +134,11 @@ class PredictionWriter:
         before = None if start == NOTHING else self._other
         allowed = (before, self._expected[self._path.name])
         return "" if found in allowed else f"a reader found {len(found or b'')} other bytes"
+
+    def is_finished(self) -> bool:
+        """Return whether the new file is there."""
+        name = self._path.name
+        return folder_bytes(self.root).get(name) == self._expected[name]
 
     def rerun(self) -> str:
         """Write again."""
