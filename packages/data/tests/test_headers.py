@@ -61,6 +61,10 @@ def code_of(data: bytes) -> str:
         (252, "<2h3f", (1, 0, 1.0, 1.0, 0.0)),
         (252, "<2h3f", (1, 0, np.nan, 0.0, 0.0)),
         (80, "<f43x128x2h", (np.nan, 0, 0)),
+        (252, "<h", (6,)),
+        (254, "<h", (4097,)),
+        (80, "<3f160x2h", (-2.0, 3.0, 4.0, 0, 0)),
+        (80, "<3f160x2hf", (2.0, 3.0, -4.0, 1, 0, 1.0)),
         (80, "<f168x2hf", (np.inf, 1, 0, 1.0)),  # an infinite voxel size along a turned axis
     ],
 )
@@ -118,3 +122,14 @@ def test_no_mutated_header_raises_anything_else(nifti_bytes: bytes) -> None:
             continue
         assert all(1 <= side <= 4096 for side in header.shape)
         assert np.isfinite(header.affine).all()
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5])
+def test_every_code_of_a_known_space_is_accepted(nifti_bytes: bytes, code: int) -> None:
+    header = parse_header(patched(nifti_bytes, 254, "<h", code), PATH)
+    assert header.spatial.sform_code == code
+
+
+def test_voxel_sizes_of_a_header_with_an_sform_may_be_negative(nifti_bytes: bytes) -> None:
+    header = parse_header(patched(nifti_bytes, 80, "<f", -2.0), PATH)
+    np.testing.assert_array_equal(header.affine, np.diag([2.0, 3.0, 4.0, 1.0]))

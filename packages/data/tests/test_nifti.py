@@ -3,8 +3,10 @@ from __future__ import annotations
 import gzip
 import os
 import resource
+import struct
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -44,11 +46,50 @@ def test_a_file_of_several_gzip_members_is_read_to_its_end(
     np.testing.assert_array_equal(read(path), SOUND)
 
 
+def with_extensions(data: bytes, *extensions: bytes, flag: int = 1) -> bytes:
+    gap = b"".join(extensions)
+    head = bytearray(data[:352])
+    head[108:112] = np.float32(352 + len(gap)).tobytes()
+    head[348] = flag
+    return bytes(head) + gap + data[352:]
+
+
+def extension(size: int, *, declared: int | None = None) -> bytes:
+    return struct.pack("<ii", size if declared is None else declared, 6) + b"x" * (size - 8)
+
+
 def test_header_extensions_are_skipped(tmp_path: Path, nifti_bytes: bytes) -> None:
-    data = bytearray(nifti_bytes[:352] + bytes(200) + nifti_bytes[352:])
-    data[108:112] = np.float32(552).tobytes()
-    path = tmp_path / "extended.nii.gz"
-    path.write_bytes(gzip.compress(bytes(data)))
+    path = tmp_path / "extended.nii"
+    path.write_bytes(with_extensions(nifti_bytes, extension(32), extension(160)))
+    np.testing.assert_array_equal(read(path), SOUND)
+    (first, second) = nib.load(path).header.extensions
+    assert (len(first.get_content()), len(second.get_content())) == (24, 152)
+
+
+def test_a_gap_without_the_flag_of_extensions_is_skipped(
+    tmp_path: Path, nifti_bytes: bytes
+) -> None:
+    path = tmp_path / "gap.nii.gz"
+    path.write_bytes(gzip.compress(with_extensions(nifti_bytes, bytes(200), flag=0)))
+    np.testing.assert_array_equal(read(path), SOUND)
+
+
+@pytest.mark.parametrize("declared", [0, 7, -16, 48, 3 * 2**30 // 2, 2**31 - 1])
+def test_an_extension_of_an_impossible_size_is_refused(
+    tmp_path: Path, nifti_bytes: bytes, declared: int
+) -> None:
+    data = with_extensions(nifti_bytes, extension(32, declared=declared))
+    assert code_of(tmp_path / "a.nii", data) == "E_HEADER"
+
+
+def test_an_extension_of_a_swapped_file_is_read_in_the_file_s_order(
+    tmp_path: Path,
+) -> None:
+    image = nib.Nifti1Image(SOUND.astype(">i2"), np.eye(4), nib.Nifti1Header(endianness=">"))
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(6, b"x" * 40))
+    path = tmp_path / "swapped.nii"
+    nib.save(image, path)
+    assert path.read_bytes()[:4] == b"\0\0\x01\x5c"
     np.testing.assert_array_equal(read(path), SOUND)
 
 

@@ -20,13 +20,14 @@ from .errors import BadInput
 HEADER_BYTES = 352  # 348 and the four bytes that announce extensions
 MAX_SIDE = 4096
 MAX_VOXELS = 2**31  # twice 512 x 512 x 4096: more than any public CT
+MOST_FORM_CODE = 5  # other readers take a larger one for 0, and so another affine
 MAX_DATA_OFFSET = 2**24  # header extensions beyond 16 MiB are an attack, not a header
 
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
     256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
-_CURE = "re-export the file with a NIfTI writer"
+RE_EXPORT = "re-export the file with a NIfTI writer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def parse_header(data: bytes, path: Path) -> NiftiHeader:
     Raises:
         BadInput: E_HEADER, or E_4D for more than one channel or time point.
     """
-    order = _byte_order(data, path)
+    order = byte_order(data, path)
     shape = _shape(struct.unpack_from(order + "8h", data, 40), path)
     dtype = _dtype(*struct.unpack_from(order + "hh", data, 70), order=order, path=path)
     offset, slope, intercept = struct.unpack_from(order + "3f", data, 108)
@@ -69,6 +70,9 @@ def parse_header(data: bytes, path: Path) -> NiftiHeader:
     if data[123] & 7 in (1, 3):
         raise _bad(path, "xyzt_units says metres or micrometres, expected millimetres")
     spatial = SpatialHeader.unpack(data, order)
+    for name, code in (("qform", spatial.qform_code), ("sform", spatial.sform_code)):
+        if code > MOST_FORM_CODE:
+            raise _bad(path, f"{name}_code is {code}, expected 0..{MOST_FORM_CODE}")
     return NiftiHeader(
         shape=shape,
         dtype=dtype,
@@ -80,7 +84,12 @@ def parse_header(data: bytes, path: Path) -> NiftiHeader:
     )
 
 
-def _byte_order(data: bytes, path: Path) -> str:
+def byte_order(data: bytes, path: Path) -> str:
+    """Return ``<`` or ``>``.
+
+    Raises:
+        BadInput: E_HEADER: neither makes it the header of a single-file NIfTI-1.
+    """
     sizes = {order: struct.unpack_from(order + "i", data)[0] for order in "<>"}
     if 540 in sizes.values():
         raise _bad(path, "is NIfTI-2, expected NIfTI-1")
@@ -128,6 +137,8 @@ def _affine(
 ) -> npt.NDArray[np.float64]:
     """Return (x, y, z) -> mm: the sform, else the qform, else nibabel's centred base affine."""
     qfac, x, y, z = spatial.pixdim
+    if not (spatial.sform_code > 0 or min(x, y, z) >= 0):  # readers differ in what that means
+        raise _bad(path, f"pixdim is {(x, y, z)}, expected positive voxel sizes")
     affine = np.eye(4)
     with np.errstate(invalid="ignore"):  # what comes of NaN and infinity is refused below
         if spatial.sform_code > 0:
@@ -165,4 +176,4 @@ def _rotation(quaternion: Triple, path: Path) -> npt.NDArray[np.float64]:
 
 
 def _bad(path: Path, problem: str) -> BadInput:
-    return BadInput("E_HEADER", path, problem, _CURE)
+    return BadInput("E_HEADER", path, problem, RE_EXPORT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import igzip, igzip_lib
 
-from ._headers import HEADER_BYTES, NiftiHeader, parse_header
+from ._headers import HEADER_BYTES, RE_EXPORT, NiftiHeader, byte_order, parse_header
 from .errors import BadInput
 
 MAX_DEFLATE_RATIO = 1032  # RFC 1951: the most bytes that one compressed byte can stand for
@@ -40,7 +41,6 @@ class NiftiStream:
         """
         x, y, z = self.header.shape
         with _translated(self.path):
-            _skip(self.file, self.header.data_offset - HEADER_BYTES, self.path)
             buffer = np.empty((y, x), self.header.dtype)
             native = self.header.dtype.newbyteorder("=")
             for index in range(z):
@@ -82,6 +82,8 @@ def open_nifti(path: Path) -> Iterator[NiftiStream]:
             _fill(file, memoryview(head), path)
         header = parse_header(bytes(head), path)
         _check_room(header, size, compressed=compressed, path=path)
+        with _translated(path):
+            _skip_extensions(file, bytes(head), header.data_offset - HEADER_BYTES, path)
         yield NiftiStream(path=path, header=header, file=file)
 
 
@@ -142,8 +144,26 @@ def _fill(file: BinaryIO, view: memoryview, path: Path) -> None:
         done += got
 
 
+def _skip_extensions(file: BinaryIO, head: bytes, room: int, path: Path) -> None:
+    """Read past the ``room`` bytes before the voxels without keeping them (names may be there).
+
+    Sizes are checked although nothing needs them here: one that is wrong makes nibabel read
+    voxels, or gigabytes, as an extension.
+    """
+    order = byte_order(head, path)
+    entry = bytearray(8)  # size of the extension, these bytes included, and its code
+    while head[348] and room >= 16:
+        _fill(file, memoryview(entry), path)
+        (size,) = struct.unpack_from(order + "i", entry)
+        if not len(entry) <= size <= room:
+            problem = f"has a header extension of {size} bytes, expected 8..{room}"
+            raise BadInput("E_HEADER", path, problem, RE_EXPORT)
+        _skip(file, size - len(entry), path)
+        room -= size
+    _skip(file, room, path)
+
+
 def _skip(file: BinaryIO, count: int, path: Path) -> None:
-    """Read past header extensions without keeping them."""
     scratch = memoryview(bytearray(min(count, 65536)))
     while count:
         step = min(count, len(scratch))
