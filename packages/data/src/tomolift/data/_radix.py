@@ -29,6 +29,7 @@ class RadixCounts:
         self._dtype = np.dtype(dtype)
         self._upper = np.zeros(_PATTERNS, np.int64)
         self._row = np.full(_PATTERNS, -1)  # where a wanted upper half has its lower counts
+        self._is_wanted = self._row >= 0
         self._lower = np.zeros((0, _PATTERNS), np.int64)
         self._scratch = np.empty(BLOCK, np.intp)
 
@@ -41,14 +42,14 @@ class RadixCounts:
         """Choose the ranks, from 0 in ascending order, that :meth:`refine` is to resolve."""
         wanted = np.unique(self._find_upper(ranks)[0])
         self._row[wanted] = np.arange(len(wanted))
+        self._is_wanted = self._row >= 0
         self._lower = np.zeros((len(wanted), _PATTERNS), np.int64)
 
     def refine(self, values: npt.NDArray[np.float32]) -> None:
         """Count the lower halves of values among which the wanted ranks lie."""
-        is_wanted = self._row >= 0
         for block in blocks_of(values):
             upper = self._upper_halves(block)
-            chosen = is_wanted.take(upper)
+            chosen = self._is_wanted.take(upper)
             lower = block.view(np.uint16)[::2][chosen]
             np.add.at(self._lower.reshape(-1), self._row[upper[chosen]] * _PATTERNS + lower, 1)
 
