@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 from tomolift.data import (
     BadInput,
     Cache,
+    DiskFailure,
     Window,
     build_cache,
     open_cache,
@@ -358,10 +360,33 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    message = r"^.*a\.nii\.gz: cannot go on writing: No space left .*; .* and write it again$"
+    with pytest.raises(DiskFailure, match=message):
         write_prediction(cache, "a", cache.labels("a"), tmp_path / "out/a.nii.gz", overwrite=True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.nii.gz"]
     assert (tmp_path / "out/a.nii.gz").read_bytes() == b"old"
+
+
+def test_what_a_killed_write_of_the_same_file_left_is_swept_and_nothing_else(
+    cache: Cache, tmp_path: Path
+) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)  # this process id is of no process now
+    host = socket.gethostname().partition(".")[0]
+    dead = tmp_path / f"a[1].nii.{host}.{child}.0123abcd.tmp"
+    others = [
+        tmp_path / f"b.nii.{host}.{child}.0123abcd.tmp",  # of another file
+        tmp_path / f"a[1].nii.{host}.{os.getpid()}.0123abcd.tmp",  # of a living process
+        tmp_path / f"a[1].nii.elsewhere.{child}.0123abcd.tmp",  # of another machine
+        tmp_path / "a[1].nii.tmp",  # not ours
+    ]
+    for path in (dead, *others):
+        path.write_bytes(b"")
+    write_prediction(cache, "a", cache.labels("a"), tmp_path / "a[1].nii")
+    assert not dead.exists()
+    assert all(path.exists() for path in others)
 
 
 @pytest.mark.parametrize("codes", ["LPS", "SAR", "AIR"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import mmap
 import os
 import re
@@ -139,9 +140,9 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove temporary files of processes of this machine that are no more."""
-    for path in folder.glob("*.tmp"):
+def remove_stale(folder: Path, *, name: str | None = None) -> None:
+    """Remove temporary files, all or those of one name, of processes of this machine that died."""
+    for path in folder.glob("*.tmp" if name is None else f"{glob.escape(name)}.*.tmp"):
         if owner_of(path.name) == "a dead process":
             path.unlink(missing_ok=True)
 

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._cache import Cache
+from ._disk import disk_failures_told
+from ._files import remove_stale
 from ._geometry import Geometry
 from ._msd import IGNORE_LABEL
 from ._nifti_writer import write_label_planes
@@ -35,7 +37,7 @@ def write_labels(
 
     Raises:
         BadInput: E_ARGUMENT (``path``, or the shape or type of ``labels``) or E_LABEL (a value).
-        OSError: the disk is full or refuses the file.
+        DiskFailure: the disk is full or refuses the file; what was there is untouched.
 
     Example:
         >>> volume, geometry = read_volume("case.nii.gz")  # doctest: +SKIP
@@ -65,7 +67,7 @@ def write_prediction(
     Raises:
         BadInput: E_ARGUMENT (``case``, ``path``, or the shape or type of ``labels``), E_LABEL (a
             value) or E_CACHE (the record of the case).
-        OSError: the disk is full or refuses the file.
+        DiskFailure: the disk is full or refuses the file; what was there is untouched.
 
     Example:
         >>> labels = network(cache.volume(case)).argmax(0)  # doctest: +SKIP
@@ -79,12 +81,10 @@ def write_prediction(
 
 
 def _write(geometry: Geometry, labels: npt.NDArray[Any], path: Path, *, first: int) -> None:
-    write_label_planes(
-        path,
-        _stored_planes(geometry, labels, first),
-        shape=geometry.source_shape,
-        spatial=geometry.spatial,
-    )
+    planes = _stored_planes(geometry, labels, first)
+    with disk_failures_told(path, again="write it again"):
+        remove_stale(path.parent, name=path.name)
+        write_label_planes(path, planes, shape=geometry.source_shape, spatial=geometry.spatial)
 
 
 def _stored_planes(
