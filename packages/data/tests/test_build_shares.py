@@ -202,4 +202,4 @@ def test_shares_on_the_command_line(
     assert main(build) == 0
     assert "1 built, 2 reused" in capsys.readouterr().out
     assert main([*build, "--share", "one"]) == 2
-    assert "--share" in capsys.readouterr().err
+    assert "argument --share: is 'one', expected I/N such as 1/4" in capsys.readouterr().err

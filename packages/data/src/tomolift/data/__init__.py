@@ -8,6 +8,9 @@ from ._cache import open_cache as open_cache
 from ._case_info import CaseInfo as CaseInfo
 from ._check import check_cache as check_cache
 from ._disk import DiskFailure as DiskFailure
+from ._garbage import Garbage as Garbage
+from ._garbage import GarbageReport as GarbageReport
+from ._garbage import collect_garbage as collect_garbage
 from ._geometry import Geometry as Geometry
 from ._intensity import ClippedZScore as ClippedZScore
 from ._intensity import Intensity as Intensity

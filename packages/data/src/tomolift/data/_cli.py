@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from ._build import build_cache
-from ._cache import Cache, open_cache
+from ._cache import open_cache
 from ._check import check_cache
-from ._format import LABEL_DTYPE, npy_bytes
-from ._report import BuildReport
+from ._garbage import collect_garbage
+from ._report_lines import build_lines, defect_lines, garbage_lines, info_lines
 from ._verify import Defect, verify_task
 from .errors import BadInput, one_line
 
 PROGRAM = "tomolift data"
-SHARE_IS_DONE = "share done; when all are, the same command without --share finishes the cache"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,14 +66,20 @@ def _build(options: argparse.Namespace) -> int:
         share=options.share,
         progress=_progress if sys.stderr.isatty() else None,
     )
-    print("\n".join(_report_lines(report)))
+    print("\n".join(build_lines(report)))
     for message in report.failed.values():
         print(f"{PROGRAM}: error: {one_line(message)}", file=sys.stderr)
     return 2 if report.failed else 0
 
 
 def _info(options: argparse.Namespace) -> int:
-    print("\n".join(_info_lines(open_cache(options.cache_dir))))
+    print("\n".join(info_lines(open_cache(options.cache_dir))))
+    return 0
+
+
+def _gc(options: argparse.Namespace) -> int:
+    report = collect_garbage(options.cache_dir, dry_run=options.dry_run)
+    print("\n".join(garbage_lines(report, options.cache_dir, dry_run=options.dry_run)))
     return 0
 
 
@@ -96,43 +101,8 @@ def _tell(defects: Sequence[Defect], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([asdict(defect) for defect in defects], indent=1))
     else:
-        for defect in defects:
-            print(f"{defect.case or '-'}: {defect.message}")
-        print(f"{len(defects)} defects" if defects else "no defects")
+        print("\n".join(defect_lines(defects)))
     return 1 if defects else 0
-
-
-def _report_lines(report: BuildReport) -> list[str]:
-    lines = [f"changed  {case}: {change}" for case, change in report.changed.items()]
-    lines += [f"note     {case}: {note}" for case, notes in report.notes.items() for note in notes]
-    lines += [f"dropped  {case}: {depth} slices" for case, depth in report.dropped.items()]
-    lines += [f"failed   {case}" for case in report.failed]
-    counts = (
-        f"{len(report.built)} built, {len(report.reused)} reused, "
-        f"{len(report.dropped)} dropped, {len(report.failed)} failed"
-    )
-    end = f"fingerprint {report.fingerprint}" if report.fingerprint else SHARE_IS_DONE
-    return [*lines, counts, end]
-
-
-def _info_lines(cache: Cache) -> list[str]:
-    settings = cache.configuration
-    size = 0
-    lines = []
-    for case in cache.cases:
-        info = cache[case]
-        size += npy_bytes(info.shape, info.dtype) + npy_bytes(info.shape, LABEL_DTYPE)
-        voxels = dict(zip(cache.label_names, info.label_counts.sum(axis=0).tolist(), strict=True))
-        shape = " x ".join(map(str, info.shape))
-        counts = ", ".join(f"{name} {count}" for name, count in voxels.items())
-        lines.append(f"{case}: {shape} {info.dtype}: {counts}")
-    lines += [f"dropped {case}: {depth} slices" for case, depth in cache.dropped.items()]
-    lines += [f"failed {case}: {message}" for case, message in cache.failed.items()]
-    summary = (
-        f"{cache.task_name}: {len(cache)} cases of depth {cache.depth} ({settings.short}, "
-        f"{settings.axes}), {len(cache.dropped)} dropped, {len(cache.failed)} failed, {size} bytes"
-    )
-    return [one_line(line) for line in (*lines, summary, f"fingerprint {cache.fingerprint}")]
 
 
 def _progress(done: int, total: int, case: str, status: str) -> None:
@@ -143,6 +113,8 @@ def _progress(done: int, total: int, case: str, status: str) -> None:
 
 def _share(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(f"is {text!r}, expected I/N such as 1/4")
     return int(index), int(count)
 
 
@@ -188,6 +160,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--workers", type=int, default=2, help="processes for --sources (2)")
     check.add_argument("--json", action="store_true", help="print the defects as JSON")
     check.set_defaults(run=_check)
+
+    collect = commands.add_parser("gc", help="remove what killed builds left in a cache")
+    collect.add_argument("cache_dir", type=Path, metavar="CACHE_DIR")
+    collect.add_argument("--dry-run", action="store_true", help="only list what would go")
+    collect.set_defaults(run=_gc)
 
     phantom = commands.add_parser("phantom", help="write a synthetic task folder")
     phantom.add_argument("out_dir", type=Path, metavar="OUT_DIR")

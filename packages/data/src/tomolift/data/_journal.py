@@ -7,6 +7,7 @@ built again.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,14 @@ def mend_journal(journal: Path) -> None:
 
 def rewrite_journal(journal: Path, entries: dict[str, Entry]) -> None:
     """Put the entries in case order, so that equal caches have equal journals."""
-    lines = b"".join(canonical_json(entries[case]) for case in sorted(entries))
+    lines = canonical_lines([entries[case] for case in sorted(entries)])
     if not journal.is_file() or journal.read_bytes() != lines:
         write_durably(journal, lines)
+
+
+def canonical_lines(entries: Sequence[Entry]) -> bytes:
+    """Return the contents of a journal of these entries."""
+    return b"".join(map(canonical_json, entries))
 
 
 def is_intact(cache_dir: Path, entry: Entry) -> bool:

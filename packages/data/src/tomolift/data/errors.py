@@ -26,6 +26,7 @@ CODES: dict[str, str] = {
     "E_EMPTY": "no volume is left to build",
     "E_CACHE": "a folder is no cache, or a file of the cache is damaged",
     "E_CHANGED": "a cache no longer matches its sources",
+    "E_BUSY": "a build is at work in the cache",
     "E_DOWNLOAD": "a server cannot be reached, refuses, or sends something else than announced",
     "E_CHECKSUM": "a downloaded archive does not have the digest that was expected",
     "E_ARCHIVE": "an archive is damaged, hostile, over a limit or holds what it should not",
