@@ -126,6 +126,14 @@ def zip_overlapping(outside: Path) -> bytes:
     return directory_field(data, 42, "<I", data.find(inner))
 
 
+def zip_of_wide_offset(outside: Path) -> bytes:
+    """A member that 64 bits place where no file reaches."""
+    field = struct.pack("<HHQ", 1, 8, 2**63)
+    data = directory_field(zipped(A_JSON), 42, "<I", 2**32 - 1)
+    data = directory_field(data, 30, "<H", len(field)).replace(b"PK\5\6", field + b"PK\5\6")
+    return end_field(data, 12, "<I", data.find(b"PK\5\6") - data.find(b"PK\1\2"))
+
+
 def gz(make: Make) -> Make:
     return lambda outside: gzip.compress(make(outside), 1)
 
@@ -136,6 +144,7 @@ PLAIN = "is not made of letters"
 KINDS_ONLY = "expected files and folders only"
 NO_OCTAL = "is no octal number"
 OTHER_CONTENTS = "has other contents than declared"
+NOWHERE = "has no member where"
 APART = "has something before, between or after its parts"
 WIDE = "has a damaged 64-bit directory"
 TOO_MANY_BYTES = "unpacks to more than 104857600 bytes"
@@ -298,7 +307,8 @@ ZIPS: dict[str, tuple[Make, str]] = {
     "cut-within-a-member": (
         lambda outside: directory_field(deflated(b"abc" * 9), 20, "<I", 4), "damaged contents",
     ),
-    "offset-beyond": (on_directory(42, "<I", 10**6), "is cut off"),
+    "offset-beyond": (on_directory(42, "<I", 10**6), NOWHERE),
+    "offset-beyond-all-files": (zip_of_wide_offset, NOWHERE),
     "wide-without-its-field": (on_directory(24, "<I", 2**32 - 1), WIDE),
     "wide-end-missing": (on_end(16, "<I", 2**32 - 1), WIDE),
     "wide-end-damaged": (

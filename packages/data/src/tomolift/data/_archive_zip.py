@@ -30,6 +30,8 @@ def zip_members(
     entries, directory_start = read_directory(file, size, limits, archive)
     free = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset >= directory_start:  # or beyond what a file's offset can be
+            raise refused(archive, f"has no member where it places {_shown(entry)}")
         start = _data_start(file, entry, archive)
         if entry.header_offset < free or start + entry.packed_bytes > directory_start:
             raise refused(archive, f"has members that overlap, {_shown(entry)} among them")
