@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ._intensity import Intensity, Rescale
+from ._intensity import Intensity
 from ._msd import IGNORE_LABEL
 
 if TYPE_CHECKING:
@@ -19,39 +18,26 @@ if TYPE_CHECKING:
 
 Block = tuple[str, int, int]  # case, first slice, stop
 Blocks = tuple[Block, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Filled:
-    """A batch on the host: images (N, D, H, W) as the filler keeps them, labels (N, D, H, W)."""
-
-    slot: int
-    images: Tensor
-    labels: Tensor
-    rescales: tuple[Rescale, ...] = ()
-
-
-class Filler(Protocol):
-    """Prepares batches in a thread and hands them over in the consumer's."""
-
-    def fill(self, index: int, blocks: Blocks) -> Filled:
-        """Prepare batch ``index``; called in the prefetching thread."""
-
-    def deliver(self, filled: Filled) -> tuple[Tensor, Tensor]:
-        """Return images float32 and labels uint8, both (N, D, H, W); called by the consumer."""
+Allocate = Callable[[tuple[int, ...], torch.dtype], Tensor]
 
 
 class Buffers:
     """Flat buffers, one pair per slot of the ring, cut to each batch's shape; no slots: fresh."""
 
     def __init__(
-        self, cache: Cache, order: Sequence[Blocks], *, slots: int, dtype: torch.dtype, pin: bool
+        self,
+        cache: Cache,
+        order: Sequence[Blocks],
+        *,
+        slots: int,
+        dtype: torch.dtype,
+        allocate: Allocate,
     ) -> None:
         self._images: dict[int, Tensor] = {}
         self._labels: dict[int, Tensor] = {}
         self._slots = slots
         self._dtype = dtype
-        self._pin = pin
+        self._allocate = allocate
         self._cache = cache
         cases = {case for blocks in order for case, _, _ in blocks}
         planes = [cache.plane_shape(case) for case in cases]
@@ -65,13 +51,12 @@ class Buffers:
         depth = blocks[0][2] - blocks[0][1]
         shape = (len(blocks), depth, max(h for h, _ in planes), max(w for _, w in planes))
         if self._slots == 0:
-            images = torch.empty(shape, dtype=self._dtype, pin_memory=self._pin)
-            return index, images, torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin)
+            images = self._allocate(shape, self._dtype)
+            return index, images, self._allocate(shape, torch.uint8)
         slot = index % self._slots
         if slot not in self._images:
-            pin = self._pin
-            self._images[slot] = torch.empty(self._size, dtype=self._dtype, pin_memory=pin)
-            self._labels[slot] = torch.empty(self._size, dtype=torch.uint8, pin_memory=pin)
+            self._images[slot] = self._allocate((self._size,), self._dtype)
+            self._labels[slot] = self._allocate((self._size,), torch.uint8)
         count = shape[0] * shape[1] * shape[2] * shape[3]
         return (
             slot,
@@ -88,11 +73,11 @@ class HostFiller:
     ) -> None:
         self._cache = cache
         self._intensity = intensity
-        self._buffers = Buffers(cache, order, slots=slots, dtype=torch.float32, pin=False)
+        self._buffers = Buffers(cache, order, slots=slots, dtype=torch.float32, allocate=pageable)
 
-    def fill(self, index: int, blocks: Blocks) -> Filled:
-        """Prepare batch ``index``: rescaled images, labels."""
-        slot, images, labels = self._buffers.cut(index, blocks)
+    def fill(self, index: int, blocks: Blocks) -> tuple[Tensor, Tensor]:
+        """Return batch ``index``: images rescaled, labels, both (N, D, H, W)."""
+        _, images, labels = self._buffers.cut(index, blocks)
         for (case, first, stop), image, label in zip(
             blocks, images.numpy(), labels.numpy(), strict=True
         ):
@@ -103,11 +88,16 @@ class HostFiller:
             for source, target in zip(self._cache.raw(case)[first:stop], inner, strict=True):
                 rescale.apply(source, target)
             copy_labels(self._cache, case, first, stop, label)
-        return Filled(slot, images, labels)
+        return images, labels
 
-    def deliver(self, filled: Filled) -> tuple[Tensor, Tensor]:
+    def deliver(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the batch as it is."""
-        return filled.images, filled.labels
+        return batch
+
+
+def pageable(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return ordinary host memory, whatever torch's default device is."""
+    return torch.empty(shape, dtype=dtype, device="cpu")
 
 
 def centred(block: npt.NDArray[Any], plane: tuple[int, int], *, fill: Any) -> npt.NDArray[Any]:

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ._blocks import Blocks, Buffers, Filled, centred, copy_labels
+from ._blocks import Blocks, Buffers, centred, copy_labels
 from ._intensity import Intensity
+from .errors import BadInput
 
 if TYPE_CHECKING:
     from ._cache import Cache
+
+
+@dataclass(frozen=True, eq=False)
+class Pinned:
+    """A batch that can be shipped without waiting: cached values, labels, and what to do there.
+
+    Attributes:
+        slot: of the ring.
+        images: (N, D, H, W) int16 or float32, as cached.
+        labels: (N, D, H, W) uint8.
+        scaling: (2, N) float32, shift and gain of each block.
+        clip: whether to clip to [0, 1].
+    """
+
+    slot: int
+    images: Tensor
+    labels: Tensor
+    scaling: Tensor
+    clip: bool
 
 
 class CudaFiller:
@@ -33,36 +56,70 @@ class CudaFiller:
         self._cache = cache
         self._intensity = intensity
         self._device = device
-        self._buffers = Buffers(cache, order, slots=slots, dtype=dtype, pin=True)
+        self._allocate = partial(pinned, device=device)
+        self._buffers = Buffers(cache, order, slots=slots, dtype=dtype, allocate=self._allocate)
         self._slots = slots
         self._shipped: dict[int, torch.cuda.Event] = {}
 
-    def fill(self, index: int, blocks: Blocks) -> Filled:
+    def fill(self, index: int, blocks: Blocks) -> Pinned:
         """Prepare batch ``index``: cached values and how to rescale each block."""
         slot, images, labels = self._buffers.cut(index, blocks)
         if slot in self._shipped:  # an asynchronous copy may still read the slot's old batch
             self._shipped.pop(slot).synchronize()
-        rescales = []
         for (case, first, stop), image, label in zip(
             blocks, images.numpy(), labels.numpy(), strict=True
         ):
             plane, pad_value = self._cache.plane_shape(case), self._cache[case].pad_value
             centred(image, plane, fill=pad_value)[...] = self._cache.raw(case)[first:stop]
             copy_labels(self._cache, case, first, stop, label)
-            rescales.append(self._cache.rescale(case, self._intensity))
-        return Filled(slot, images, labels, tuple(rescales))
+        rescales = [self._cache.rescale(case, self._intensity) for case, _, _ in blocks]
+        scaling = self._allocate((2, len(blocks)), torch.float32)
+        scaling.numpy()[...] = np.transpose([(rescale.shift, rescale.gain) for rescale in rescales])
+        # one policy for all, so all clip or none
+        return Pinned(slot, images, labels, scaling, clip=rescales[0].clip)
 
-    def deliver(self, filled: Filled) -> tuple[Tensor, Tensor]:
-        """Ship the batch and return it rescaled, on the consumer's current stream."""
-        stored = filled.images.to(self._device, non_blocking=True)
-        labels = filled.labels.to(self._device, non_blocking=True)
+    def deliver(self, batch: Pinned) -> tuple[Tensor, Tensor]:
+        """Ship the batch and return it rescaled, all on the consumer's current stream.
+
+        The host does not wait. Subtraction and multiplication are two kernels, never one fused
+        multiply-add, so that the bits are those of the host's batches.
+        """
+        stored = ship(batch.images, self._device)
+        labels = ship(batch.labels, self._device)
+        shift, gain = ship(batch.scaling, self._device).view(2, -1, 1, 1, 1)
         if self._slots:  # fresh buffers are never filled again
-            event = torch.cuda.Event()
+            event = torch.cuda.Event(blocking=True)  # the thread sleeps until then, not spins
             event.record(torch.cuda.current_stream(self._device))
-            self._shipped[filled.slot] = event
-        per_block = [[rescale.shift, rescale.gain] for rescale in filled.rescales]
-        shift, gain = torch.tensor(per_block, dtype=torch.float32).to(self._device).unbind(1)
-        images = stored.float().sub_(shift.view(-1, 1, 1, 1)).mul_(gain.view(-1, 1, 1, 1))
-        if filled.rescales[0].clip:  # one policy for all, so all clip or none
+            self._shipped[batch.slot] = event
+        images = torch.sub(stored, shift).mul_(gain)  # int16 becomes float32 within the kernel
+        if batch.clip:
             images.clamp_(0.0, 1.0)
         return images, labels
+
+
+def usable_cuda(device: torch.device) -> torch.device:
+    """Return the device with its index, the caller's current one by default.
+
+    Raises:
+        BadInput: E_ARGUMENT, where torch sees no such device.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (device.index or 0) >= count:
+        problem = f"is {device}, and torch sees {count} CUDA devices"
+        raise BadInput("E_ARGUMENT", "device", problem, "use cpu, or a torch and driver with CUDA")
+    current = torch.cuda.current_device()  # also makes CUDA ready for the prefetching thread
+    return torch.device("cuda", current if device.index is None else device.index)
+
+
+def pinned(shape: tuple[int, ...], dtype: torch.dtype, *, device: torch.device) -> Tensor:
+    """Return page-locked host memory, whose copies to a device need no waiting host.
+
+    Dropped tensors wait in torch's pool for the copies that read them.
+    """
+    with torch.cuda.device(device):  # pinning opens a context on the thread's current device
+        return torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
+
+
+def ship(source: Tensor, device: torch.device) -> Tensor:
+    """Return a copy on the device, made on the current stream; the host does not wait."""
+    return source.to(device, non_blocking=True)

@@ -1,18 +1,18 @@
-"""Feed batches of blocks of slices: a prefetching thread and a ring of reused buffers."""
+"""Feed batches of blocks of slices: arguments checked, then a thread that prepares them."""
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Generator, Sequence
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ._blocks import Blocks, Filled, Filler, HostFiller
-from ._blocks_cuda import CudaFiller
+from ._blocks import Blocks, HostFiller
+from ._blocks_cuda import CudaFiller, usable_cuda
 from ._intensity import Intensity
+from ._prefetch import prefetched
 from .errors import BadInput
 
 if TYPE_CHECKING:
@@ -45,58 +45,33 @@ def feed(
     if ring < 0 or ring == 1:
         problem = f"is {ring}: a batch would be overwritten while it is used"
         raise BadInput("E_ARGUMENT", "ring", problem, "use 3, or 0 to allocate every batch")
-    target = torch.device(device)
-    filler: Filler
+    target, rest = _device(device), order[start:]
     if target.type == "cpu":
-        filler = HostFiller(cache, order, intensity=intensity, slots=ring)
-    elif target.type == "cuda":
-        filler = CudaFiller(cache, order, intensity=intensity, slots=ring, device=target)
+        host = HostFiller(cache, rest, intensity=intensity, slots=ring)
+        batches = prefetched(host, rest, ring=ring)
     else:
-        raise BadInput("E_ARGUMENT", "device", f"is {target}", "use cpu or cuda")
-    return _iterate(filler, order[start:], channels=channels, ring=ring, flat=flat)
+        cuda = CudaFiller(cache, rest, intensity=intensity, slots=ring, device=usable_cuda(target))
+        batches = prefetched(cuda, rest, ring=ring)
+    return _shaped(batches, channels=channels, flat=flat)
 
 
-def _iterate(
-    filler: Filler, order: Sequence[Blocks], *, channels: int, ring: int, flat: bool
-) -> Generator[tuple[Tensor, Tensor], None, None]:
-    """Yield batches that a thread prepares; leaving the loop early stops the thread."""
-    filled: SimpleQueue[Filled | BaseException] = SimpleQueue()
-    permits = threading.Semaphore(ring or 2)
-    stopped = threading.Event()
-    thread = threading.Thread(
-        target=_work, args=(filler, order, filled, permits, stopped), daemon=True
-    )
-    thread.start()
+def _device(device: str | torch.device) -> torch.device:
     try:
-        for drawn in range(len(order)):
-            batch = filled.get()
-            if isinstance(batch, BaseException):
-                raise batch
-            images, labels = filler.deliver(batch)
+        target = torch.device(device)
+    except RuntimeError as error:  # of torch, for a name that it does not know
+        raise BadInput("E_ARGUMENT", "device", f"is {device!r}", "use cpu or cuda") from error
+    if target.type not in ("cpu", "cuda"):
+        raise BadInput("E_ARGUMENT", "device", f"is {target}", "use cpu or cuda")
+    return target
+
+
+def _shaped(
+    batches: Generator[tuple[Tensor, Tensor], None, None], *, channels: int, flat: bool
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yield the batches with a channel axis of stride 0, and without depth where ``flat``."""
+    with contextlib.closing(batches):
+        for images, labels in batches:
             if flat:
                 images, labels = images[:, 0], labels[:, 0]
-            if drawn >= ring - 1:  # the batch ring - 1 draws ago is now the thread's to overwrite
-                permits.release()
             shape = (images.shape[0], channels, *images.shape[1:])
             yield images.unsqueeze(1).expand(shape), labels
-    finally:
-        stopped.set()
-        permits.release()
-        thread.join()
-
-
-def _work(
-    filler: Filler,
-    order: Sequence[Blocks],
-    filled: SimpleQueue[Filled | BaseException],
-    permits: threading.Semaphore,
-    stopped: threading.Event,
-) -> None:
-    try:
-        for index, blocks in enumerate(order):
-            permits.acquire()
-            if stopped.is_set():
-                return
-            filled.put(filler.fill(index, blocks))
-    except BaseException as error:  # surfaces in the consumer, who waits for a batch
-        filled.put(error)
