@@ -352,9 +352,7 @@ class PartFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not path.exists() or not path.samefile(f"/proc/self/fd/{self._descriptor}"):
-                raise BlockingIOError(errno.EAGAIN, "was renamed or removed meanwhile", str(path))
+            self._lock()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -364,6 +362,19 @@ class PartFile:
 
     def __exit__(self, *error: object) -> None:
         os.close(self._descriptor)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except FileNotFoundError:
+            is_ours = False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            is_ours = True
+        if not is_ours:  # whoever had it has renamed or removed it meanwhile
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(self.path))
 
     @property
     def size(self) -> int:
