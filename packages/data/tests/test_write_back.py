@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import os
 import socket
@@ -56,9 +57,11 @@ def oriented(codes: str, *, shear: float = 0.0) -> Array:
     return affine
 
 
-def save_raw(path: Path, array: Array, affine: Array, forms: str, *, units: int = 10) -> Path:
-    """Write (x, y, z) ``array`` under a header whose fields are exactly those asked for."""
-    header = nib.Nifti1Header()
+def save_raw(
+    path: Path, array: Array, affine: Array, forms: str, *, order: str = "<", **fields: float
+) -> Path:
+    """Write (x, y, z) uint8 or int16 under a header whose fields are exactly those asked for."""
+    header = nib.Nifti1Header(endianness=order)
     header.set_data_dtype(array.dtype)
     header.set_data_shape(array.shape)
     header.set_qform(affine, code=1, strip_shears=True)
@@ -68,10 +71,14 @@ def save_raw(path: Path, array: Array, affine: Array, forms: str, *, units: int 
         header["qform_code"] = 0
     if forms in ("qform", "none"):
         header["sform_code"] = 0
-    header["xyzt_units"] = units
+    header["xyzt_units"] = 10
     header["magic"], header["vox_offset"] = b"n+1", 352
     header["scl_slope"], header["scl_inter"] = 1, 0
-    path.write_bytes(header.binaryblock + bytes(4) + array.tobytes(order="F"))
+    for field, value in fields.items():
+        header[field] = value
+    voxels = array.astype(array.dtype.newbyteorder(order)).tobytes(order="F")
+    data = header.binaryblock + bytes(4) + voxels
+    path.write_bytes(gzip.compress(data) if path.name.endswith(".gz") else data)
     return path
 
 
@@ -79,9 +86,10 @@ def assert_identical_geometry(source: Path, written: Path) -> None:
     ours, theirs = nib.load(written), nib.load(source)
     assert ours.shape == theirs.shape[:3]
     assert ours.affine.tobytes() == theirs.affine.tobytes()
-    assert ours.header["pixdim"][:4].tobytes() == theirs.header["pixdim"][:4].tobytes()
+    theirs_little = theirs.header.as_byteswapped("<")
+    assert ours.header["pixdim"][:4].tobytes() == theirs_little["pixdim"][:4].tobytes()
     for field in SPATIAL_FIELDS:
-        assert ours.header[field].tobytes() == theirs.header[field].tobytes(), field
+        assert ours.header[field].tobytes() == theirs_little[field].tobytes(), field
     for get in ("get_sform", "get_qform"):
         (matrix, code), (expected, expected_code) = (
             getattr(image, get)(coded=True) for image in (ours, theirs)
@@ -115,6 +123,36 @@ def test_labels_of_a_whole_volume_return_to_their_file_whatever_its_header(
         write_labels(geometry, labels, written)
         assert_identical_geometry(source, written)
         np.testing.assert_array_equal(np.asarray(nib.load(written).dataobj), stored)
+
+
+def test_labels_return_to_a_big_endian_file(tmp_path: Path) -> None:
+    stored = random_labels((3, 4, 5)).astype(np.int16)
+    source = save_raw(tmp_path / "a.nii", stored, oriented("LPS"), "different", order=">")
+    _, geometry = read_volume(source)
+    write_labels(geometry, canonical(source), tmp_path / "b.nii")
+    assert_identical_geometry(source, tmp_path / "b.nii")
+    np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "b.nii").dataobj), stored)
+
+
+def test_labels_of_a_single_channel_fourth_axis_lose_that_axis_alone(tmp_path: Path) -> None:
+    stored = random_labels((3, 4, 5, 1))
+    source = save_raw(tmp_path / "a.nii", stored, oriented("PIR"), "equal")
+    _, geometry = read_volume(source, axes="stored")
+    write_labels(geometry, stored[..., 0].T, tmp_path / "b.nii")
+    assert_identical_geometry(source, tmp_path / "b.nii")
+    written = np.asarray(nib.load(tmp_path / "b.nii").dataobj)
+    np.testing.assert_array_equal(written, stored[..., 0])
+
+
+def test_unused_fields_that_are_no_numbers_pass_through_a_cache(task: Any, tmp_path: Path) -> None:
+    task.add("a")
+    junk = {"quatern_b": np.nan, "qoffset_x": np.inf, "qoffset_y": -np.inf, "qoffset_z": -0.0}
+    voxels = random_labels((7, 6, 5))
+    save_raw(task.image("a"), voxels, np.diag([2.0, 3.0, 4.0, 1.0]), "sform", **junk)
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    cache = open_cache(tmp_path / "cache")
+    write_prediction(cache, "a", cache.labels("a"), tmp_path / "a.nii")
+    assert_identical_geometry(task.image("a"), tmp_path / "a.nii")
 
 
 class Sources:
@@ -201,7 +239,7 @@ def test_any_grid_that_can_be_read_is_written_as_it_was(
         affine[:3, :3] = np.diag([1, -2, 3]) + matrix / 20
     folder = tmp_path_factory.mktemp("drawn")
     source = save_raw(
-        folder / "a.nii", random_labels(shape, classes=255), affine, forms, units=units
+        folder / "a.nii", random_labels(shape, classes=255), affine, forms, xyzt_units=units
     )
     _, geometry = read_volume(source)
     write_labels(geometry, canonical(source), folder / "b.nii.gz")
