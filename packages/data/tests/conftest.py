@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -77,13 +76,6 @@ class TaskFolder:
         return self.folder / "labelsTr" / f"{name}.nii.gz"
 
 
-def rewrite_nifti(path: Path, change: Callable[[bytearray], Any]) -> None:
-    """Change the decompressed bytes of a ``.nii.gz``."""
-    data = bytearray(gzip.decompress(path.read_bytes()))
-    change(data)
-    path.write_bytes(gzip.compress(bytes(data)))
-
-
 def damage_case(task: TaskFolder, code: str, name: str) -> None:
     """Spoil one case so that it is quarantined with ``code`` (all codes: test_quarantine.py)."""
     image = task.image(name)
@@ -106,11 +98,6 @@ def task(tmp_path: Path) -> TaskFolder:
 @pytest.fixture
 def save_nifti() -> Callable[..., Path]:
     return write_nifti
-
-
-@pytest.fixture(scope="session")
-def rewrite() -> Callable[[Path, Callable[[bytearray], Any]], None]:
-    return rewrite_nifti
 
 
 @pytest.fixture(scope="session")

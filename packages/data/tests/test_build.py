@@ -11,7 +11,6 @@ import pytest
 from tomolift.data import BadInput, build_cache, open_cache
 
 Damage = Callable[[Any, str, str], None]
-Rewrite = Callable[[Path, Callable[[bytearray], Any]], None]
 Bytes = Callable[[Path], dict[str, bytes]]
 
 
@@ -123,15 +122,6 @@ def test_impossible_options_are_refused(task: Any, tmp_path: Path, options: dict
     with pytest.raises(BadInput, match="E_ARGUMENT"):
         build_cache(task.folder, tmp_path / "cache", **options)
     assert not (tmp_path / "cache").exists()
-
-
-def test_header_texts_do_not_leak_into_the_cache(
-    task: Any, rewrite: Rewrite, tmp_path: Path, folder_bytes: Bytes
-) -> None:
-    task.add("a")
-    rewrite(task.image("a"), lambda data: data.__setitem__(slice(148, 160), b"John Patient"))
-    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
-    assert all(b"Patient" not in data for data in folder_bytes(tmp_path / "cache").values())
 
 
 def test_the_journal_holds_one_signed_line_per_case(task: Any, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the moment may have caused is told like any other failure, and the next build tries again."""
+"""What the moment may have caused is told like any failure, and the next build tries again."""
 
 from __future__ import annotations
 
