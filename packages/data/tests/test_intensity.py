@@ -9,6 +9,7 @@ from tomolift.data import (
     Intensity,
     MinMax,
     Percentiles,
+    SplitIntensity,
     Statistics,
     Window,
     ZScore,
@@ -85,6 +86,16 @@ def test_a_map_of_stored_values_beyond_float32_is_refused(policy: Intensity, slo
     """The gain of 240 HU over 1e-44 a step is 0 in float32: every image would be constant."""
     with pytest.raises(BadInput, match=r"^a: shift .* do not fit float32; .*E_INTENSITY"):
         stored_rescale(policy, STATISTICS, slope=slope, intercept=0.0, where="a")
+
+
+@pytest.mark.parametrize("policy", [Window(-100, 240), SplitIntensity(ClippedZScore(), STATISTICS)])
+def test_values_that_overflow_float32_are_clipped_like_others(policy: Intensity) -> None:
+    """Warnings are errors here: 3e38 + 3e38 is no reason for one where all is clipped."""
+    rescale = policy.rescale(STATISTICS)
+    out = np.empty(3, np.float32)
+    rescale.apply(np.array([-3.4e38, 0.0, 3.4e38], np.float32), out)
+    assert (out[0], out[2]) == (np.float32(rescale.low), np.float32(rescale.high))
+    assert out[0] < out[1] < out[2]
 
 
 def test_tiny_real_values_that_are_stored_as_ordinary_ones_are_rescaled() -> None:

@@ -42,8 +42,9 @@ class Rescale:
         if stored.dtype != out.dtype:  # an operand is converted in pieces, at 1.4 times the cost
             np.copyto(out, stored)
             stored = out
-        np.subtract(stored, np.float32(self.shift), out=out)
-        np.multiply(out, np.float32(self.gain), out=out)
+        with np.errstate(over="ignore" if self.clip else None):  # infinities are clipped like all
+            np.subtract(stored, np.float32(self.shift), out=out)
+            np.multiply(out, np.float32(self.gain), out=out)
         if self.clip:
             np.clip(out, np.float32(self.low), np.float32(self.high), out=out)
 
