@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,6 +135,8 @@ def _case_files(
 
 def _nifti_gz(volume: NDArray[Any], affine: NDArray[np.float64]) -> bytes:
     """A (z, y, x) volume as a NIfTI-1 file in x, y, z order, compressed without a time stamp."""
+    import nibabel as nib  # 6 MB that a process that only reads a cache does without
+
     image = nib.Nifti1Image(volume.transpose(2, 1, 0), affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
