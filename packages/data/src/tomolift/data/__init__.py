@@ -8,6 +8,8 @@ from ._cache import open_cache as open_cache
 from ._case_info import CaseInfo as CaseInfo
 from ._check import check_cache as check_cache
 from ._disk import DiskFailure as DiskFailure
+from ._fetch import FetchReport as FetchReport
+from ._fetch import fetch_task as fetch_task
 from ._garbage import Garbage as Garbage
 from ._garbage import GarbageReport as GarbageReport
 from ._garbage import collect_garbage as collect_garbage

@@ -13,6 +13,7 @@ from typing import NoReturn
 from ._build import build_cache
 from ._cache import open_cache
 from ._check import check_cache
+from ._fetch_command import add_fetch
 from ._garbage import collect_garbage
 from ._report_lines import build_lines, defect_lines, garbage_lines, info_lines
 from ._verify import Defect, verify_task
@@ -165,6 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("cache_dir", type=Path, metavar="CACHE_DIR")
     collect.add_argument("--dry-run", action="store_true", help="only list what would go")
     collect.set_defaults(run=_gc)
+
+    add_fetch(commands)
 
     phantom = commands.add_parser("phantom", help="write a synthetic task folder")
     phantom.add_argument("out_dir", type=Path, metavar="OUT_DIR")
