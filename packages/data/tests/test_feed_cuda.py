@@ -8,13 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from tomolift.data import BadInput, Cache, Window, ZScore, build_cache, open_cache
+from tomolift.data import (
+    BadInput,
+    Cache,
+    ClippedZScore,
+    Window,
+    ZScore,
+    build_cache,
+    open_cache,
+)
 from tomolift.data import _blocks_cuda as blocks_cuda
 from tomolift.data._blocks_cuda import CudaFiller
 from tomolift.data._prefetch import prefetched
 
 CASES = {"int16": ["a", "b", "c"], "float32": ["a", "c", "d"]}
-POLICIES = [Window(-500, 500), ZScore()]
+POLICIES = [Window(-500, 500), ZScore(), ClippedZScore(10, 90)]
 WINDOW = POLICIES[0]
 
 needs_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -27,8 +27,8 @@ class Pinned:
         slot: of the ring.
         images: (N, D, H, W) int16 or float32, as cached.
         labels: (N, D, H, W) uint8.
-        scaling: (2, N) float32, shift and gain of each block.
-        clip: whether to clip to [0, 1].
+        scaling: (4, N) float32, shift, gain, low and high of each block.
+        clip: whether some block is clipped.
     """
 
     slot: int
@@ -73,10 +73,10 @@ class CudaFiller:
             centred(image, plane, fill=pad_value)[...] = self._cache.raw(case)[first:stop]
             copy_labels(self._cache, case, first, stop, label)
         rescales = [self._cache.rescale(case, self._intensity) for case, _, _ in blocks]
-        scaling = self._allocate((2, len(blocks)), torch.float32)
-        scaling.numpy()[...] = np.transpose([(rescale.shift, rescale.gain) for rescale in rescales])
-        # one policy for all, so all clip or none
-        return Pinned(slot, images, labels, scaling, clip=rescales[0].clip)
+        scaling = self._allocate((4, len(blocks)), torch.float32)
+        scaling.numpy()[...] = np.transpose([(r.shift, r.gain, r.low, r.high) for r in rescales])
+        clip = any(rescale.clip for rescale in rescales)
+        return Pinned(slot, images, labels, scaling, clip)
 
     def deliver(self, batch: Pinned) -> tuple[Tensor, Tensor]:
         """Ship the batch and return it rescaled, all on the consumer's current stream.
@@ -86,14 +86,14 @@ class CudaFiller:
         """
         stored = ship(batch.images, self._device)
         labels = ship(batch.labels, self._device)
-        shift, gain = ship(batch.scaling, self._device).view(2, -1, 1, 1, 1)
+        shift, gain, low, high = ship(batch.scaling, self._device).view(4, -1, 1, 1, 1)
         if self._slots:  # fresh buffers are never filled again
             event = torch.cuda.Event(blocking=True)  # the thread sleeps until then, not spins
             event.record(torch.cuda.current_stream(self._device))
             self._shipped[batch.slot] = event
         images = torch.sub(stored, shift).mul_(gain)  # int16 becomes float32 within the kernel
         if batch.clip:
-            images.clamp_(0.0, 1.0)
+            images.clamp_(low, high)
         return images, labels
 
 
