@@ -73,4 +73,4 @@ def test_a_build_of_400_slices_takes_no_more_memory_than_one_of_16(
     deep = peak_above_imports_mib(task, tmp_path / "deep", kept)
     print(f"{dtype}: {shallow:.1f} MiB above imports for 16 slices, {deep:.1f} MiB for 400")
     assert deep < LIMIT_MIB
-    assert deep < shallow + 2  # MiB: the two records and what malloc keeps
+    assert deep < shallow + 8  # MiB of malloc's freedom: 384 slices more are 192 or 384 MiB
