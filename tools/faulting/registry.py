@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from faulting import disk, flips, kills, power_cut
+from faulting import builders, disk, flips, kills, power_cut
 from faulting.outcome import Outcome
 
 
@@ -30,5 +30,6 @@ EXPERIMENTS = (
     Experiment("kills", "kills", kills.run),
     Experiment("disk", "operations", disk.run),
     Experiment("power-cut", "cuts", power_cut.run),
+    Experiment("builders", "rounds", builders.run),
     Experiment("flips", "flips", flips.run),
 )

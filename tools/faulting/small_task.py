@@ -69,7 +69,7 @@ def nifti_header(shape: tuple[int, ...], dtype: np.dtype, *, oblique: bool = Fal
     struct.pack_into("<3f", header, 108, 352, 1, 0)
     header[123] = 2  # millimetres
     struct.pack_into("<2h", header, 252, 0, 1)
-    rows = np.diag([2.0, 3.0, 4.0, 1.0])[:3]
+    rows = np.diag([-2.0, -3.0, 4.0, 1.0])[:3]  # stored right to left, so canonical axes turn it
     if oblique:
         rows[0, 1], rows[1, 0] = 0.3, -0.2
     struct.pack_into("<12f", header, 280, *rows.reshape(-1))
