@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -153,6 +154,22 @@ def test_cpu_time_of_a_command_counts(tool: SimpleNamespace) -> None:
     script = "import time\nwhile time.process_time() < 0.2: pass"
     subprocess.run([sys.executable, "-S", "-c", script], check=True)
     assert tool.cpu_clock.cpu_seconds() - start >= 0.2
+
+
+def test_waiting_for_threads_outlasts_their_work_and_not_their_idleness(
+    tool: SimpleNamespace,
+) -> None:
+    start = time.process_time()
+    idle = threading.Event()
+    threads = [threading.Thread(target=spend, args=(0.3,)), threading.Thread(target=idle.wait)]
+    for thread in threads:
+        thread.start()
+    tool.cpu_clock.wait_for_threads()
+    assert time.process_time() - start >= 0.3
+    assert not threads[0].is_alive()
+    idle.set()
+    for thread in threads:
+        thread.join()
 
 
 def test_a_fresh_process_gets_its_own_variables_and_finds_what_is_measured_with(

@@ -1,0 +1,69 @@
+"""Views of the map: what asking for one costs, and what reading through it costs beside RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from measuring.result import cost, duration, speed_up
+from numpy.typing import NDArray
+from reading.races import Reader, race
+from reading.sizes import Sizes
+from reading.volumes import Item, Volumes
+
+from tomolift.data import Cache, open_cache
+
+Keep = Callable[..., None]
+Views = Callable[[str], NDArray[Any]]
+
+
+def test_gather_from_the_map_against_ram(volumes: Volumes, sizes: Sizes, keep: Keep) -> None:
+    """int16 slices in a shuffled order into a batch that is used again."""
+    cache = volumes.cache
+    items = volumes.items(of=len(cache))
+    copies = {case: np.array(cache.raw(case)) for case in cache.cases}
+    batch = np.empty((sizes.batch, *volumes.shape[1:]), cache.raw(cache.cases[0]).dtype)
+    for case in cache.cases:
+        np.testing.assert_array_equal(cache.raw(case), copies[case])
+
+    def gather(volume_of: Views, items: list[Item]) -> None:
+        for place, (case, z) in enumerate(items):
+            batch[place % len(batch)] = volume_of(case)[z]
+
+    readers = {
+        "ours": Reader(len(items), lambda _: gather(cache.raw, items)),
+        "RAM": Reader(len(items), lambda _: gather(copies.__getitem__, items)),
+    }
+    times = race(readers, rounds=sizes.rounds)
+    metrics = {"int16 gather from the map, times the same from RAM": speed_up(times, "RAM")}
+    keep(times, group=volumes.describe(), metrics=metrics)
+
+
+def test_view_of_a_whole_volume(volumes: Volumes, small: Cache, sizes: Sizes, keep: Keep) -> None:
+    """Of one that is mapped already, large and small, and of one that is not."""
+    cache, first = volumes.cache, volumes.cache.cases[0]
+    assert np.shares_memory(cache.raw(first), cache.raw(first))
+    assert not cache.raw(first).flags.owndata
+
+    def view(cache: Cache, case: str) -> None:
+        for _ in range(sizes.calls):
+            cache.raw(case)
+
+    def view_each(opened: Cache) -> None:
+        for case in opened.cases:
+            opened.raw(case)
+
+    readers = {
+        "ours": Reader(sizes.calls, lambda _: view(cache, first)),
+        "small volume": Reader(sizes.calls, lambda _: view(small, small.cases[0])),
+        "not mapped yet": Reader(len(cache), view_each, lambda: open_cache(cache.path)),
+    }
+    times = race(readers, rounds=sizes.rounds)
+    metrics = {
+        "raw() of an open cache": duration(times),
+        "raw(), large volume / small": cost(times, "small volume"),
+        "raw() of a volume not mapped yet": duration(times, of="not mapped yet"),
+    }
+    note = f"small: {small.raw(small.cases[0]).nbytes} bytes"
+    keep(times, group=volumes.describe(), metrics=metrics, note=note)

@@ -1,0 +1,1 @@
+"""What the benchmarks of tomolift.data race: ways of reading volumes."""

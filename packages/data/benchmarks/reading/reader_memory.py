@@ -1,0 +1,87 @@
+"""Private memory of processes that read a whole cache at the same time.
+
+python -m reading.reader_memory CACHE prints {"forked": bytes, "spawned": ..., "imports": ...,
+"seconds": [CPU time of a slice for each forked reader]}:
+forked from a process that has imported torch, as a DataLoader's workers are, spawned, and what a
+spawned one takes before it opens the cache. Private is what no other process shares: neither the
+page cache nor what a parent has imported.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from measuring.resident_memory import private_bytes
+
+from tomolift.data import open_cache
+from tomolift.data.datasets import SliceDataset
+
+
+def main(path: str) -> None:
+    forked = read_at_once("fork", path, readers=4)
+    spawned = read_at_once("spawn", path, readers=2)  # each imports torch anew
+    told = {
+        "forked": statistics.median(reader.after for reader in forked),
+        "imports": statistics.median(reader.before for reader in spawned),
+        "spawned": statistics.median(reader.after for reader in spawned),
+        "seconds": [reader.seconds for reader in forked],
+    }
+    print(json.dumps(told))
+
+
+@dataclass
+class Reader:
+    """Private bytes before the cache is opened and when all have read it; CPU seconds a slice."""
+
+    before: int = 0
+    after: int = 0
+    seconds: float = 0.0
+
+
+def read_at_once(start: str, path: str, *, readers: int) -> list[Reader]:
+    """Several processes that read every slice, and live until all have."""
+    context = multiprocessing.get_context(start)
+    pipes = [context.Pipe() for _ in range(readers)]
+    processes = [context.Process(target=read_all, args=(path, theirs)) for _, theirs in pipes]
+    for process in processes:
+        process.start()
+    ends = [ours for ours, _ in pipes]
+    told = [Reader() for _ in processes]
+    for end in ends:
+        end.recv()
+    for one, process in zip(told, processes, strict=True):
+        one.before = private_bytes(process.pid)
+    for end in ends:
+        end.send("read")
+    for one, end in zip(told, ends, strict=True):
+        one.seconds = end.recv()
+    for one, process in zip(told, processes, strict=True):
+        one.after = private_bytes(process.pid)
+    for end, process in zip(ends, processes, strict=True):
+        end.send("end")
+        process.join()
+    return told
+
+
+def read_all(path: str, parent: Connection) -> None:
+    """Open the cache and read every slice of it when told to; live until told to end."""
+    parent.send("started")
+    parent.recv()
+    start = time.process_time()
+    dataset = SliceDataset(open_cache(path))
+    for index in range(len(dataset)):
+        image, label = dataset[index]
+        if not (image.isfinite().all() and label.max() <= dataset.cache.ignore_label):
+            raise ValueError(f"slice {index} was not read well")
+    parent.send((time.process_time() - start) / len(dataset))
+    parent.recv()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
