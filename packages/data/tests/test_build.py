@@ -49,6 +49,21 @@ def test_statistics_are_of_the_whole_source_before_cropping(task: Any, tmp_path:
     assert (info.minimum, info.maximum) == (-500, 900)
 
 
+@pytest.mark.parametrize("depth", [4, 11, 14], ids=["cropped", "whole", "padded"])
+@pytest.mark.parametrize("axes", [[0, 1, 2], [2, 1, 0]], ids=["planes", "across"])
+def test_percentiles_of_float_volumes_are_numpys_of_the_whole_source(
+    task: Any, tmp_path: Path, depth: int, axes: list[int]
+) -> None:
+    image = np.random.default_rng(0).normal(40, 300, (7, 6, 11)).astype(np.float32)
+    spacing = np.diag([2.0, 3.0, 4.0, 1.0])
+    task.add("a", image.transpose(axes), affine=spacing[:, [*axes, 3]])
+    build_cache(task.folder, tmp_path / "cache", depth=depth, short="pad", workers=1)
+    info = open_cache(tmp_path / "cache")["a"]
+    expected = np.percentile(image.astype(np.float64), list(info.percentiles))
+    np.testing.assert_allclose(list(info.percentiles.values()), expected, rtol=1e-12)
+    assert (info.minimum, info.maximum) == (image.min(), image.max())
+
+
 def test_label_counts_are_those_of_the_cached_slices(task: Any, tmp_path: Path) -> None:
     task.add("a", shape=(7, 6, 5))
     build_cache(task.folder, tmp_path / "cache", depth=8, short="pad", workers=1)

@@ -32,6 +32,10 @@ def oriented_affine(codes: str) -> np.ndarray[Any, Any]:
     return affine
 
 
+def test_there_are_48_orientations() -> None:
+    assert len(set(ORIENTATIONS)) == 48
+
+
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_every_orientation_is_cached_as_nibabels_closest_canonical(task: Any, codes: str) -> None:
     affine = oriented_affine(codes)
