@@ -15,12 +15,11 @@ import shutil
 import signal
 import tempfile
 import time
-import traceback
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from faulting.mutants_target import InsaneError, Target, Trial, generator
@@ -32,6 +31,7 @@ STUCK_SECONDS = 10.0  # of wall time: waiting for a fifo or a lock takes no proc
 MEMORY_BYTES = 2**26  # more than this over what a prepared target holds is a failure
 ADDRESS_BYTES = 2**29  # an allocation beyond this is refused by the system, and seen
 LONGEST_MESSAGE = 1000  # characters; the paths in it are short
+MEMORY = Path("/dev/shm")  # Linux keeps its files in memory: a disk would be the slowest part
 BLOCK = 2000  # mutants between two reports of a worker
 MOST_DEATHS = 10  # then the rest of a target is not run, and it says so
 
@@ -83,53 +83,65 @@ class Tally:
 
 def run_target(target: Target, count: int, *, seed: int, scratch: Path) -> Tally:
     """Run mutants 0 .. count - 1 of ``target``, starting anew behind one that kills the worker."""
-    total, deadly = Tally(), set[int]()
-    while total.attempts + len(deadly) < count and len(deadly) <= MOST_DEATHS:
-        reached, dead = _run_until_death(target, count, total, deadly, seed=seed, scratch=scratch)
-        if dead is not None:
-            deadly.add(reached)
-            total.fail((dead, target.name), f"{_named(target, seed, reached)}: {dead}")
-    total.attempts += len(deadly)
-    if total.attempts < count:
-        total.fail(("not run", target.name), f"{target.name}: {count - total.attempts} not run")
-    return total
+    progress = _Progress(Tally())
+    while progress.done < count and len(progress.deadly) <= MOST_DEATHS:
+        folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else scratch))
+        try:
+            index, death = _run_until_death(target, progress, count, seed=seed, folder=folder)
+        finally:
+            shutil.rmtree(folder)
+        if death:
+            progress.deadly.add(index)
+            progress.tally.attempts += 1
+            progress.tally.fail((death, target.name), f"{_named(target, seed, index)}: {death}")
+    if progress.done < count:
+        words = f"{target.name}: {count - progress.done} mutants not run: its process always dies"
+        progress.tally.fail(("not run", target.name), words)
+    return progress.tally
+
+
+@dataclass
+class _Progress:
+    """``done`` mutants from the first are reported; ``deadly`` ones are left out from now on."""
+
+    tally: Tally
+    done: int = 0
+    deadly: set[int] = field(default_factory=set)
 
 
 def _run_until_death(
-    target: Target, count: int, total: Tally, deadly: set[int], *, seed: int, scratch: Path
-) -> tuple[int, str | None]:
-    """Return the mutant that the worker came to, and what killed it, if anything did."""
+    target: Target, progress: _Progress, count: int, *, seed: int, folder: Path
+) -> tuple[int, str]:
+    """Return the mutant that the worker came to, and what killed it, empty if nothing did."""
     context = multiprocessing.get_context("fork")  # a planted bug travels, imports are paid once
     current = context.RawValue("q", -1)
     ours, theirs = context.Pipe(duplex=False)
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    start = total.attempts + sum(index < total.attempts + len(deadly) for index in deadly)
-    arguments = (target, start, count, frozenset(deadly), seed, folder, current, theirs)
-    worker = context.Process(target=_work, args=arguments)
+    left = (progress.done, count, frozenset(progress.deadly))
+    worker = context.Process(target=_work, args=(target, left, seed, folder, current, theirs))
     worker.start()
     theirs.close()
     try:
-        return _watched(worker, ours, current, total)
+        return _watch(worker, ours, current, progress)
     finally:
         worker.kill()
         worker.join()
-        shutil.rmtree(folder)
+        ours.close()
 
 
-def _watched(worker: Any, pipe: Connection, current: Any, total: Tally) -> tuple[int, str | None]:
+def _watch(worker: Any, pipe: Connection, current: Any, progress: _Progress) -> tuple[int, str]:
     seen, since = current.value, time.monotonic()
     while True:
         try:
             if pipe.poll(0.05):
-                part = pipe.recv()
+                progress.done, part = pipe.recv()
                 if part is None:
-                    return current.value, None
-                total.add(part)
+                    return current.value, ""
+                progress.tally.add(part)
         except EOFError:
             worker.join()
             code = worker.exitcode or 0
             died = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            return current.value, f"the process died ({died})"
+            return current.value, f"its process died ({died})"
         if current.value != seen:
             seen, since = current.value, time.monotonic()
         elif time.monotonic() - since > STUCK_SECONDS:
@@ -137,23 +149,25 @@ def _watched(worker: Any, pipe: Connection, current: Any, total: Tally) -> tuple
 
 
 def _work(
-    target: Target, start: int, count: int, deadly: frozenset[int], seed: int, folder: Path,
+    target: Target, left: tuple[int, int, frozenset[int]], seed: int, folder: Path,
     current: Any, pipe: Connection,
 ) -> None:  # fmt: skip
+    start, count, deadly = left
     trial = target.prepare(folder)
     _limit_address_space()
     warnings.simplefilter("error")
     base = _peak_bytes()
     for first in range(start, count, BLOCK):
         part, began = Tally(), time.process_time()
-        for index in range(first, min(first + BLOCK, count)):
+        stop = min(first + BLOCK, count)
+        for index in range(first, stop):
             if index not in deadly:
                 current.value = index
                 _run_one(target, trial, part, seed=seed, index=index, base=base)
         part.peak_bytes = _peak_bytes() - base
         part.seconds = time.process_time() - began
-        pipe.send(part)
-    pipe.send(None)
+        pipe.send((stop, part))
+    pipe.send((count, None))
 
 
 def _run_one(
@@ -166,21 +180,27 @@ def _run_one(
     try:
         tally.outcomes[trial.look(mutant) or ACCEPTED] += 1
     except BadInput as error:
-        tally.outcomes[error.code] += 1
-        tally.sites.add(_site(error))
-        line = str(error)
-        if not line.isprintable() or len(line) > LONGEST_MESSAGE:
-            words = f"{named}: its message has {len(line)} characters: {line!r:.200}"
-            tally.fail(("message", f"{_site(error)}"), words)
+        _count_refusal(tally, error, named)
     except Exception as error:
         told = str(error) if isinstance(error, InsaneError) else f"{type(error).__name__}: {error}"
-        file, line_number = _site(error)
-        words = f"{named}: {told:.300} ({file}:{line_number})"
-        tally.fail((told[:60], f"{file}:{line_number}"), words)
+        file, line = _site(error)
+        tally.fail((told[:60], f"{file}:{line}"), f"{named}: {told:.300} ({file}:{line})")
     if (spent := time.process_time() - began) > HANG_SECONDS:
         tally.fail(("hang", target.name), f"{named}: {spent:.1f} s")
-    if before < base + MEMORY_BYTES < (peak := _peak_bytes()):
+    if before <= base + MEMORY_BYTES < (peak := _peak_bytes()):
         tally.fail(("memory", target.name), f"{named}: {(peak - before) >> 20} MiB more")
+
+
+def _count_refusal(tally: Tally, error: BadInput, named: str) -> None:
+    site, line = _site(error), str(error)
+    tally.sites.add(site)
+    if error.__cause__ is not None:  # what a parser refused is told by whoever called it
+        tally.sites.add(_site(error.__cause__))
+    if line.isprintable() and len(line) <= LONGEST_MESSAGE:
+        tally.outcomes[error.code] += 1
+        return
+    words = f"{named}: its message has {len(line)} characters: {line!r:.200}"
+    tally.fail(("message", f"{site}"), words)
 
 
 def _named(target: Target, seed: int, index: int) -> str:
@@ -188,8 +208,12 @@ def _named(target: Target, seed: int, index: int) -> str:
 
 
 def _site(error: BaseException) -> tuple[str, int]:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(last.filename).name, last.lineno or 0
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "nowhere", 0
+    return PurePath(trace.tb_frame.f_code.co_filename).name, trace.tb_lineno
 
 
 def _peak_bytes() -> int:
