@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ._host_memory import host_memory
 from ._intensity import Intensity
 from ._msd import IGNORE_LABEL
 
@@ -73,7 +74,9 @@ class HostFiller:
     ) -> None:
         self._cache = cache
         self._intensity = intensity
-        self._buffers = Buffers(cache, order, slots=slots, dtype=torch.float32, allocate=pageable)
+        self._buffers = Buffers(
+            cache, order, slots=slots, dtype=torch.float32, allocate=host_memory
+        )
 
     def fill(self, index: int, blocks: Blocks) -> tuple[Tensor, Tensor]:
         """Return batch ``index``: images rescaled, labels, both (N, D, H, W)."""
@@ -82,9 +85,11 @@ class HostFiller:
             blocks, images.numpy(), labels.numpy(), strict=True
         ):
             rescale = self._cache.rescale(case, self._intensity)
-            minimum = np.empty(1, np.float32)
-            rescale.apply(np.array([self._cache[case].pad_value], np.float32), minimum)
-            inner = centred(image, self._cache.plane_shape(case), fill=minimum[0])
+            inner = middle(image, self._cache.plane_shape(case))
+            if inner.shape != image.shape:
+                minimum = np.array([self._cache[case].pad_value], np.float32)
+                rescale.apply(minimum, minimum)
+                image[...] = minimum
             for source, target in zip(self._cache.raw(case)[first:stop], inner, strict=True):
                 rescale.apply(source, target)
             copy_labels(self._cache, case, first, stop, label)
@@ -95,16 +100,9 @@ class HostFiller:
         return batch
 
 
-def pageable(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return ordinary host memory, whatever torch's default device is."""
-    return torch.empty(shape, dtype=dtype, device="cpu")
-
-
-def centred(block: npt.NDArray[Any], plane: tuple[int, int], *, fill: Any) -> npt.NDArray[Any]:
-    """Return the middle (D, *plane) of a block (D, H, W): a view; ``fill`` is put around it."""
+def middle(block: npt.NDArray[Any], plane: tuple[int, int]) -> npt.NDArray[Any]:
+    """Return the middle (D, *plane) of a block (D, H, W): a view."""
     top, left = (block.shape[1] - plane[0]) // 2, (block.shape[2] - plane[1]) // 2
-    if block.shape[1:] != plane:
-        block[...] = fill
     return block[:, top : top + plane[0], left : left + plane[1]]
 
 
@@ -112,5 +110,7 @@ def copy_labels(
     cache: Cache, case: str, first: int, stop: int, block: npt.NDArray[np.uint8]
 ) -> None:
     """Put the labels of some slices into the middle of a block, 255 around them."""
-    inner = centred(block, cache.plane_shape(case), fill=IGNORE_LABEL)
+    inner = middle(block, cache.plane_shape(case))
+    if inner.shape != block.shape:
+        block[...] = IGNORE_LABEL
     inner[...] = cache.labels(case)[first:stop]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._blocks import Blocks, Buffers, centred, copy_labels
+from ._blocks import Blocks, Buffers, copy_labels, middle
 from ._intensity import Intensity
 from .errors import BadInput
 
@@ -69,8 +69,10 @@ class CudaFiller:
         for (case, first, stop), image, label in zip(
             blocks, images.numpy(), labels.numpy(), strict=True
         ):
-            plane, pad_value = self._cache.plane_shape(case), self._cache[case].pad_value
-            centred(image, plane, fill=pad_value)[...] = self._cache.raw(case)[first:stop]
+            inner = middle(image, self._cache.plane_shape(case))
+            if inner.shape != image.shape:
+                image[...] = self._cache[case].pad_value
+            inner[...] = self._cache.raw(case)[first:stop]
             copy_labels(self._cache, case, first, stop, label)
         rescales = [self._cache.rescale(case, self._intensity) for case, _, _ in blocks]
         scaling = self._allocate((4, len(blocks)), torch.float32)
