@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
-from ._format import NPY_HEADER_BYTES, npy_bytes, npy_header
+from ._format import NPY_HEADER_BYTES, crc32, npy_bytes, npy_header
 
 if sys.platform != "linux":
     raise ImportError(
@@ -233,12 +233,14 @@ class VolumeFile:
     """A ``.npy`` volume under a temporary name, filled slice by slice.
 
     Its whole size is allocated first: a full disk is an OSError here, never a SIGBUS later.
+    ``slice_crc32`` has the checksum of every slice that was written as one.
     """
 
     def __init__(self, temporary: Path, shape: tuple[int, int, int], dtype: str) -> None:
         self.path = temporary
         self.shape = shape
         self.dtype = np.dtype(dtype)
+        self.slice_crc32: dict[int, int] = {}
         self._slice_bytes = shape[1] * shape[2] * self.dtype.itemsize
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(temporary, flags, 0o644)
@@ -252,6 +254,7 @@ class VolumeFile:
     def write_slice(self, index: int, values: npt.NDArray[Any]) -> None:
         """Write slice ``index`` (H, W); ``values`` have the file's dtype."""
         data = np.ascontiguousarray(values, self.dtype).view(np.uint8).reshape(-1)
+        self.slice_crc32[index] = crc32(data.data)
         self._write(data.data, NPY_HEADER_BYTES + index * self._slice_bytes)
 
     def slices(self, first: int, stop: int) -> Iterator[npt.NDArray[Any]]:
