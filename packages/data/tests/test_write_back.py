@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -305,6 +306,12 @@ def test_integers_of_any_type_are_written_as_uint8(
     labels = random_labels(cache["a"].shape, classes=2)
     write_prediction(cache, "a", labels.astype(dtype), tmp_path / "a.nii")
     np.testing.assert_array_equal(canonical(tmp_path / "a.nii")[:4], labels)
+
+
+def test_a_networks_argmax_is_written_as_it_is(cache: Cache, tmp_path: Path) -> None:
+    logits = torch.randn(3, *cache["a"].shape, generator=torch.Generator().manual_seed(0))
+    write_prediction(cache, "a", logits.argmax(0), tmp_path / "a.nii")
+    np.testing.assert_array_equal(canonical(tmp_path / "a.nii")[:4], np.argmax(logits.numpy(), 0))
 
 
 def test_equal_labels_give_equal_bytes(cache: Cache, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def write_labels(
 
     Args:
         geometry: of the volume, as :func:`read_volume` returns it.
-        labels: (D, H, W) of ``geometry.shape``, integers 0..254.
+        labels: (D, H, W) of ``geometry.shape``, an array or CPU tensor of integers 0..254.
         path: ends in ``.nii`` or ``.nii.gz``; its folder exists.
         overwrite: replace a file that is there.
 
@@ -60,7 +60,8 @@ def write_prediction(
     Args:
         cache: an open cache.
         case: one of ``cache.cases``.
-        labels: (D, H, W) of ``cache[case].shape``, classes 0..``cache.num_classes - 1``.
+        labels: (D, H, W) of ``cache[case].shape``, an array or CPU tensor of classes
+            0..``cache.num_classes - 1``.
         path: ends in ``.nii`` or ``.nii.gz``; its folder exists.
         overwrite: replace a file that is there.
 
