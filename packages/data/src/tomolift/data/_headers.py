@@ -136,9 +136,8 @@ def _affine(
     spatial: SpatialHeader, shape: tuple[int, int, int], path: Path
 ) -> npt.NDArray[np.float64]:
     """Return (x, y, z) -> mm: the sform, else the qform, else nibabel's centred base affine."""
+    _check_pixdim(spatial, path)
     qfac, x, y, z = spatial.pixdim
-    if not (spatial.sform_code > 0 or min(x, y, z) >= 0):  # readers differ in what that means
-        raise _bad(path, f"pixdim is {(x, y, z)}, expected positive voxel sizes")
     affine = np.eye(4)
     with np.errstate(invalid="ignore"):  # what comes of NaN and infinity is refused below
         if spatial.sform_code > 0:
@@ -158,6 +157,17 @@ def _affine(
     if abs(np.linalg.det(affine[:3, :3] / zooms)) < 1e-3:
         raise _bad(path, "the affine squeezes the volume into a plane")
     return affine
+
+
+def _check_pixdim(spatial: SpatialHeader, path: Path) -> None:
+    """Refuse numbers that readers take differently, where they decide where the volume lies."""
+    qfac, *sides = spatial.pixdim
+    if spatial.sform_code > 0:
+        return
+    if not min(sides) >= 0:  # nibabel takes them without their sign, others as they are
+        raise _bad(path, f"pixdim is {sides}, expected positive voxel sizes")
+    if spatial.qform_code > 0 and qfac < 0 and qfac != -1:  # nibabel: 1; others: -1
+        raise _bad(path, f"pixdim[0] is {qfac}, expected 1, or -1 for a turned third axis")
 
 
 def _rotation(quaternion: Triple, path: Path) -> npt.NDArray[np.float64]:
