@@ -27,6 +27,7 @@ COUNTS = {
     "cuts": (1_000_000, "power cuts of a writer, at most"),
     "rounds": (50, "times that 8 builders start at once"),
     "flips": (10_000, "bits to flip"),
+    "megabytes": (1500, "what a gzip bomb unpacks to, in MB"),
     "mutants": (1_000_000, "malformed inputs for the parsers"),
     "library-mutants": (100_000, "malformed inputs to compare with nibabel"),
 }

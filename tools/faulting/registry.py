@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from faulting import builders, disk, flips, kills, mutants, power_cut
+from faulting import bombs, builders, disk, flips, kills, mutants, power_cut
 from faulting.outcome import Outcome
 
 
@@ -32,6 +32,7 @@ EXPERIMENTS = (
     Experiment("power-cut", "cuts", power_cut.run),
     Experiment("builders", "rounds", builders.run),
     Experiment("flips", "flips", flips.run),
+    Experiment("bombs", "megabytes", bombs.run),
     Experiment("mutants", "mutants", mutants.run),
     Experiment("library-mutants", "library_mutants", mutants.run_against_nibabel),
 )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
+from faulting.file_writers import FetchWriter, PredictionWriter
 from faulting.small_task import SmallTask, write_task
-from faulting.starts import NOTHING, NOW, Starts
+from faulting.starts import NOW, Starts
 from faulting.states import NO_CACHE, difference, folder_bytes, seen_by_reader
 
-from tomolift.data import BadInput, build_cache, open_cache, write_prediction
+from tomolift.data import build_cache
 from tomolift.data._cli import main as command_line
 
 CASES = 3  # the third is float32: its first, int16 file is thrown away
@@ -48,13 +47,16 @@ def every_writer(scratch: Path, *, seed: int) -> Iterator[Writer]:
     task = write_task(scratch / "task", cases=CASES, seed=seed)
     starts = Starts.prepare(task, scratch / "starts")
     yield BuildWriter(task, starts, scratch / "build" / "cache")
+    yield SharesWriter(task, starts, scratch / "shares" / "cache")
     yield PredictionWriter(starts.folder / "new", scratch / "prediction" / "labels")
+    yield FetchWriter(task.folder, scratch / "fetch" / "out")
 
 
 class BuildWriter:
     """`tomolift data build`."""
 
     name = "build"
+    _commands: Sequence[Sequence[str]] = ((),)
 
     def __init__(self, task: SmallTask, starts: Starts, root: Path) -> None:
         root.parent.mkdir(parents=True)
@@ -69,11 +71,13 @@ class BuildWriter:
 
     def act(self) -> int:
         """Run the command line in this process."""
-        options = [f"--{name}={value}" for name, value in NOW.items()]
+        options = [f"--{name}={value}" for name, value in {**NOW, "workers": 1}.items()]
+        command = ["build", str(self._task.folder), str(self.root), *options]
         with redirect_stdout(io.StringIO()):
-            return command_line(
-                ["build", str(self._task.folder), str(self.root), "--workers=1", *options]
-            )
+            for more in self._commands:
+                if status := command_line([*command, *more]):
+                    return status
+        return 0
 
     def judge(self, start: str) -> str:
         """Allow no cache, the new one, and the one that was there; no case may be blamed."""
@@ -94,56 +98,8 @@ class BuildWriter:
         return difference(folder_bytes(self.root), self._from.expected)
 
 
-class PredictionWriter:
-    """`write_prediction` of a cached volume's own labels."""
+class SharesWriter(BuildWriter):
+    """The same in two shares, and the build that makes a cache of them."""
 
-    name = "prediction"
-    starts = (NOTHING, "another file")
-    _other = b"what a user had there"
-
-    def __init__(self, cache_dir: Path, root: Path) -> None:
-        root.mkdir(parents=True)
-        self.root = root
-        self._cache = open_cache(cache_dir)
-        self._case = self._cache.cases[0]
-        self._labels = np.array(self._cache.labels(self._case))
-        self._path = root / "labels.nii.gz"
-        self.place(NOTHING)
-        self._write()
-        self._expected = folder_bytes(root)
-
-    def place(self, start: str) -> None:
-        """Put another file there, or nothing."""
-        for path in self.root.iterdir():
-            path.unlink()
-        if start != NOTHING:
-            self._path.write_bytes(self._other)
-
-    def act(self) -> int:
-        """Write, and tell an error as the command line would."""
-        try:
-            self._write()
-        except (BadInput, OSError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        return 0
-
-    def judge(self, start: str) -> str:
-        """Allow what was there and the whole new file."""
-        found = self._path.read_bytes() if self._path.exists() else None
-        before = None if start == NOTHING else self._other
-        allowed = (before, self._expected[self._path.name])
-        return "" if found in allowed else f"a reader found {len(found or b'')} other bytes"
-
-    def is_finished(self) -> bool:
-        """Return whether the new file is there."""
-        name = self._path.name
-        return folder_bytes(self.root).get(name) == self._expected[name]
-
-    def rerun(self) -> str:
-        """Write again."""
-        self._write()
-        return difference(folder_bytes(self.root), self._expected)
-
-    def _write(self) -> None:
-        write_prediction(self._cache, self._case, self._labels, self._path, overwrite=True)
+    name = "shares"
+    _commands = (("--share=1/2",), ("--share=2/2",), ())
