@@ -127,6 +127,7 @@ def test_only_files_marked_gpu_are_asked_for_their_imports(
 
 def test_the_repositorys_gpu_tests_are_found(tool: SimpleNamespace) -> None:
     assert tool.requirements.marked(tool.requirements.OPS / "tests")
+    assert tool.requirements.marked(tool.requirements.DATA / "tests")
 
 
 def test_a_toolkit_is_found_beside_its_compiler(tool: SimpleNamespace, tmp_path: Path) -> None:
@@ -295,6 +296,27 @@ def test_commands_see_the_build_first_and_are_logged(
     log = (tmp_path / "log").read_text()
     assert log.count("\n$ ") == 2
     assert log.endswith(text)
+
+
+def test_the_feeders_tests_run_against_the_sources_without_a_build(
+    tool: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Without a device all are skipped, which the part does not take for a pass."""
+    check = checked(tool, tmp_path, seconds=100)
+    files = tool.requirements.marked(tool.requirements.DATA / "tests")
+    parts = {"feeders": lambda: check.test_feeders(files)}
+    assert tool.command.perform(parts, {"device": "d"}, tmp_path / "r.json") == 1
+    report = json.loads((tmp_path / "r.json").read_text())["parts"]["feeders"]
+    assert (report["status"], report["passed"], report["failed"]) == ("failed", 0, 0)
+    assert report["skipped"] >= len(files)
+
+
+def test_the_feeders_tests_say_which_module_is_missing(
+    tool: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool.check, "find_spec", lambda name: None if name == "isal" else object())
+    with pytest.raises(tool.requirements.NotRunError, match=r"import isal: .*download isal"):
+        checked(tool, tmp_path, seconds=9).test_feeders([])
 
 
 def test_what_outlasts_the_budget_is_stopped_and_the_rest_skipped(

@@ -1,9 +1,12 @@
-"""Build ops for this machine's GPU, test, time and sanitize it; leave one JSON and one log.
+"""Build ops for this machine's GPU, test, time and sanitize it, and test data's feeders on it.
+
+Leaves one JSON and one log.
 
 python tools/gpu_check.py OUT_DIR [--budget-minutes 9]
 
 Needs a CUDA device, nvcc, cmake, ninja, torch, pybind11, scikit-build-core, pytest and jaxtyping;
-no network. The build goes to a temporary folder. A part that did not run says "not run" and why.
+no network; the feeders also need nibabel and isal. The build goes to a temporary folder. A part
+that did not run says "not run" and why.
 Exit status: 0; 1 if a part failed (the build, a test, a sanitizer's report); 2 if none could run.
 """
 
@@ -21,6 +24,7 @@ from pathlib import Path
 
 from gpu_checking.check import Check
 from gpu_checking.requirements import (
+    DATA,
     OPS,
     NotRunError,
     describe_toolchain,
@@ -31,6 +35,7 @@ from gpu_checking.requirements import (
 from gpu_checking.verdicts import Part
 
 SANITIZERS = ("memcheck", "racecheck", "initcheck")
+UNBUILT = {"build", "feeders"}  # parts that need no build of ops
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +70,7 @@ def plan(check: Check, capability: str) -> dict[str, Callable[[], Part]]:
         "build": partial(check.build, capability.replace(".", "")),
         "tests": partial(check.test, marked(OPS / "tests")),
         "timings": check.measure,
+        "feeders": partial(check.test_feeders, marked(DATA / "tests")),
         "benchmarks": partial(check.benchmark, marked(OPS / "benchmarks")),
     }
     return parts | {tool: partial(check.sanitize, tool) for tool in SANITIZERS}
@@ -77,7 +83,7 @@ def perform(parts: dict[str, Callable[[], Part]], machine: Part, path: Path) -> 
     for name, part in parts.items():
         start = time.monotonic()
         try:
-            if name != "build" and done["build"]["status"] != "ran":
+            if name not in UNBUILT and done["build"]["status"] != "ran":
                 raise NotRunError("ops was not built")
             done[name] = part()
         except NotRunError as why:

@@ -13,7 +13,16 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from gpu_checking.requirements import OPS, ROOT, NotRunError, find_tool, spread
+from gpu_checking.requirements import (
+    DATA,
+    OPS,
+    ROOT,
+    NotRunError,
+    dependencies,
+    find_tool,
+    missing_line,
+    spread,
+)
 from gpu_checking.verdicts import (
     Part,
     failed,
@@ -95,6 +104,15 @@ class Check:
         names = [str(path) for path in files]
         self.tests = re.findall(r"^\S+::.+$", self.run(*PYTEST, "--collect-only", *names)[1], re.M)
         return judge_tests(*self.run(*PYTEST, *names))
+
+    def test_feeders(self, files: list[Path]) -> Part:
+        """Every gpu test of data, which is pure Python: its sources are read where they lie."""
+        missing = sorted(name for name in dependencies(DATA) if find_spec(name) is None)
+        if missing:
+            raise NotRunError(missing_line(missing, []))
+        if not files:
+            return failed("no file of packages/data/tests is marked gpu")
+        return judge_tests(*self.run(*PYTEST, *map(str, files), PYTHONPATH=str(DATA / "src")))
 
     def measure(self) -> Part:
         """Both ops beside eager and compiled torch and a copy."""

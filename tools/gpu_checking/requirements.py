@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from gpu_checking.verdicts import Part
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPS = ROOT / "packages" / "ops"
+DATA = ROOT / "packages" / "data"
 # wadler_lindig is what jaxtyping itself imports
 MODULES = {"pip", "torch", "pybind11", "scikit_build_core", "pytest", "jaxtyping", "wadler_lindig"}
 
@@ -46,6 +48,12 @@ def marked(folder: Path) -> list[Path]:
     """The files that hold a test marked gpu: only these are imported."""
     files = [*folder.glob("test_*.py"), *folder.glob("bench_*.py")]
     return sorted(path for path in files if "mark.gpu" in path.read_text("utf-8"))
+
+
+def dependencies(package: Path) -> set[str]:
+    """The projects that a package's pyproject.toml asks for, without versions."""
+    words = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
+    return {re.split(r"[^\w-]", word)[0] for word in words["dependencies"]}
 
 
 def imported(files: Iterable[Path]) -> set[str]:
