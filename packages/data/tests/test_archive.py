@@ -7,6 +7,7 @@ import io
 import os
 import random
 import stat
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -39,7 +40,10 @@ def pack_tar(folder: Path, archive: Path, mode: str, **options: Any) -> None:
 def pack_zip(folder: Path, archive: Path, method: int, target: IO[bytes] | None = None) -> None:
     with zipfile.ZipFile(target or archive, "w", method) as packed:
         for path in (folder, *sorted(folder.rglob("*"))):
-            packed.write(path, path.relative_to(folder.parent))
+            info = zipfile.ZipInfo.from_file(path, path.relative_to(folder.parent))
+            info.compress_type = method
+            info.extra = struct.pack("<HHBI", 0x5455, 5, 1, 0)  # a time stamp, as Info-ZIP writes
+            packed.writestr(info, b"" if path.is_dir() else path.read_bytes())
 
 
 def pack_streamed_zip(folder: Path, archive: Path) -> None:
@@ -106,6 +110,15 @@ def test_an_honest_archive_unpacks_byte_for_byte(
     assert (unpacked.files, unpacked.left_out) == (5, 0)
     assert unpacked.total_bytes == sum(map(len, folder_bytes(phantom).values()))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "task"]
+
+
+def test_a_real_task_unpacks_byte_for_byte(
+    task04: Path, tmp_path: Path, folder_bytes: Bytes
+) -> None:
+    pack_by_gnu_tar(task04, tmp_path / "task04.tar")
+    unpacked = unpack(tmp_path / "task04.tar", tmp_path / "task", accept=read_task)
+    assert unpacked.files == 521
+    assert folder_bytes(tmp_path / "task") == folder_bytes(task04)
 
 
 def tar_of(path: Path, *members: tuple[str, bytes], **changes: Any) -> Path:
@@ -187,7 +200,15 @@ def test_what_is_no_file_is_no_archive(kind: str, tmp_path: Path) -> None:
     assert raised.value.code == "E_MISSING"
 
 
-def test_a_folder_that_is_not_accepted_goes(phantom: Path, tmp_path: Path) -> None:
+def test_an_archive_that_cannot_be_read_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"cannot be read to its end \(Input/output error\)"
+    ) as raised:
+        unpack(Path("/proc/self/mem"), tmp_path / "task")  # a file whose first bytes give EIO
+    assert raised.value.code == "E_IO"
+
+
+def test_a_folder_that_is_not_accepted_goes(tmp_path: Path) -> None:
     tar_of(tmp_path / "a.tar", ("task/dataset.json", b"[]"))
     with pytest.raises(BadInput, match="is no JSON object"):
         unpack(tmp_path / "a.tar", tmp_path / "task", accept=read_task)

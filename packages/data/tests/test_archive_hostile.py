@@ -68,13 +68,16 @@ def of_kind(kind: bytes, target: bytes = b"../canary.json") -> Make:
     return tar(header(b"task/a.json", 0, kind, target=target))
 
 
-def zipped(*entries: tuple[str, bytes], mode: int = 0o644, method: int = 0) -> bytes:
+def zipped(
+    *entries: tuple[str, bytes], mode: int = 0o644, method: int = 0, comment: bytes = b""
+) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zipfile notices the duplicates that are wanted here
         for name, data in (("task/dataset.json", JSON), *entries):
             info = zipfile.ZipInfo("task/plain.json")
             info.external_attr, info.compress_type = mode << 16, method
+            info.comment = comment
             info.filename = name  # set afterwards: ZipInfo would tame it
             archive.writestr(info, data)
     return stream.getvalue()
@@ -262,6 +265,9 @@ TARS: dict[str, tuple[Make, str]] = {
         gz(tar(*[header(b"p", 2**20, b"g") + b"1048576 a=%s\n" % bytes(2**20 - 11)] * 110)),
         "declares more bytes than the 104857600",
     ),
+    "gz-cut-in-a-file": (
+        gz(lambda outside: header(b"task/a.nii", 4096) + bytes(1000)), "is cut off within a file",
+    ),
     "gz-cut": (lambda outside: gz(tar())(outside)[:-9], "is damaged"),
     "gz-crc": (lambda outside: gz(tar())(outside)[:-8] + b"\0" * 8, "CRC check failed"),
     "gz-damaged": (lambda outside: gz(tar())(outside)[:30] + b"\xff" * 60, "is damaged"),
@@ -322,6 +328,9 @@ ZIPS: dict[str, tuple[Make, str]] = {
     "two-counts": (on_end(10, "<H", 9), "several volumes"),
     "volumes": (on_end(4, "<H", 1), "several volumes"),
     "directory-cut": (on_end(12, "<I", 40), APART),
+    "directory-of-13-mb": (
+        lambda outside: zipped(*[A_JSON] * 200, comment=bytes(65_535)), "has a directory of 131",
+    ),
     "directory-damaged": (
         lambda outside: changed(zipped(A_JSON), b"PK\1\2", b"PK\1\3", first=False),
         "has a damaged directory",

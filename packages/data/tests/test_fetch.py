@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import random
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tomolift.data import BadInput, write_phantom
+from tomolift.data import BadInput, _fetch, write_phantom
 from tomolift.data._disk import DiskFailure
 from tomolift.data._download import Patience
 from tomolift.data._fetch import FetchReport, fetch_task
@@ -446,6 +447,11 @@ def test_every_address_but_a_plain_https_one_is_refused(
     assert server.log == []
 
 
+def test_an_address_that_no_server_can_have_is_told(server: Server, tmp_path: Path) -> None:
+    line = refusal(server, tmp_path, "E_DOWNLOAD", url="https://*.a/b.tar")
+    assert "is not answered properly" in line
+
+
 def test_a_certificate_that_nobody_vouches_for_is_refused(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,6 +480,15 @@ def test_a_rest_that_is_longer_than_announced_is_thrown_away(
     server.tail, server.lengths = bytes(100), [len(server.data) - 10**6 + 100]
     fetch(server, tmp_path)
     assert [entry["range"] for entry in server.log] == ["bytes=1000000-", None]
+
+
+def test_a_rest_that_is_shorter_than_announced_is_asked_for_again(
+    server: Server, tmp_path: Path
+) -> None:
+    interrupted(server, tmp_path)
+    server.lengths = server.cuts = [5000]
+    fetch(server, tmp_path)
+    assert [entry["range"] for entry in server.log] == ["bytes=1000000-", "bytes=1005000-"]
 
 
 def test_a_server_that_tells_no_length_is_refused(server: Server, tmp_path: Path) -> None:
@@ -549,6 +564,56 @@ def test_two_fetches_do_not_write_one_file(server: Server, tmp_path: Path) -> No
     assert server.log == []
 
 
+def test_a_fetch_that_comes_second_uses_what_the_first_has_finished(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(path: Path) -> PartFile:
+        (tmp_path / "Tiny.tar").write_bytes(server.data)
+        return PartFile(path)
+
+    monkeypatch.setattr(_fetch, "PartFile", late)
+    fetch(server, tmp_path)
+    assert names(tmp_path) == ["Tiny"]
+    assert server.log == []
+
+
+def test_a_part_that_was_renamed_meanwhile_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def renamed_meanwhile(descriptor: int, operation: int) -> None:
+        (tmp_path / "a.part").rename(tmp_path / "a")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", renamed_meanwhile)
+    with pytest.raises(BlockingIOError):
+        PartFile(tmp_path / "a.part")
+
+
+def test_a_disk_without_locks_is_no_reason_not_to_fetch(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unlockable(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unlockable)
+    assert fetch(server, tmp_path).cases == 1
+
+
+def test_every_stage_tells_how_far_it_is(server: Server, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    fetch(server, tmp_path, progress=lambda *step: told.append(step))
+    stages = [stage for stage, _, _ in told]
+    assert list(dict.fromkeys(stages)) == ["downloading", "checking", "unpacking"]
+    assert stages == sorted(stages, key=["downloading", "checking", "unpacking"].index)
+    for stage in set(stages):
+        done = [bytes_done for name, bytes_done, _ in told if name == stage]
+        (total,) = {total for name, _, total in told if name == stage}
+        assert done == sorted(done)
+        assert done[-1] == total
+
+
 def test_an_archive_that_is_no_task_leaves_no_folder(server: Server, tmp_path: Path) -> None:
     at = server.data.index(b'"training"')
     server.data = server.data[:at] + b'"draining"' + server.data[at + 10 :]
@@ -567,6 +632,7 @@ def test_a_killed_fetch_goes_on_and_leaves_nothing_behind(
         part = tmp_path / "data" / "Tiny.tar.part"
         deadline = time.monotonic() + 60
         while not server.log or not part.exists() or part.stat().st_size < stall - 2**18:
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

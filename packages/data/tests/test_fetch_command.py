@@ -24,6 +24,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((name, out_dir, options))
         if options["progress"]:
             options["progress"]("downloading", 5 * 10**6, 10**7)
+            options["progress"]("downloading", 6 * 10**6, 10**7)  # too soon to be told
             options["progress"]("downloading", 10**7, 10**7)
             options["progress"]("checking", 10**7, 10**7)
         archive = out_dir / "a.tar" if options["keep_archive"] else None
@@ -57,6 +58,27 @@ def test_the_options_arrive_and_the_sha256_is_printed(
         f"{tmp_path}/Heart: 3 cases", f"archive's sha256 {'b' * 64}", f"kept {tmp_path}/a.tar",
     ]  # fmt: skip
     assert captured.err == ""
+
+
+def test_a_task_that_is_there_is_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = FetchReport(folder=tmp_path / "Heart", cases=3)
+    monkeypatch.setattr(_fetch_command, "fetch_task", lambda *arguments, **options: there)
+    assert main(["fetch", "Heart", str(tmp_path)]) == 0
+    line = f"{tmp_path}/Heart is there: 3 cases, every listed file exists\n"
+    assert capsys.readouterr().out == line
+
+
+def test_desktop_leftovers_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = FetchReport(
+        folder=tmp_path, cases=3, digests=Digests("a" * 32, "b" * 64), left_out=521
+    )
+    monkeypatch.setattr(_fetch_command, "fetch_task", lambda *arguments, **options: report)
+    assert main(["fetch", "Heart", str(tmp_path)]) == 0
+    assert "521 desktop leftovers (._*, .DS_Store) not unpacked" in capsys.readouterr().out
 
 
 def test_a_terminal_is_told_how_far_it_is(

@@ -64,6 +64,11 @@ def continues(announcement: Announcement, start: int, headers: Mapping[str, str]
     return tuple(int(number) for number in match.groups()) == wanted
 
 
+def beside(part: Path) -> Path:
+    """Return where the announcement of a part is kept."""
+    return part.with_name(f"{part.name}.json")
+
+
 def kept_announcement(path: Path) -> Announcement | None:
     """Return what was kept beside a part; None where nothing, or nothing usable, is there."""
     try:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import requests
 
-from ._announcement import Announcement, announced, bare, continues, kept_announcement
+from ._announcement import Announcement, announced, bare, beside, continues, kept_announcement
 from ._files import PartFile, remove, write_durably
 from ._https import Interrupted, body, get
 from ._room import check_room
@@ -37,11 +36,6 @@ class Patience:
     stall_seconds: float = 60
     back_off_seconds: tuple[float, ...] = (1, 2, 4, 8, 16)
     max_bytes: int = 2**36
-
-
-def beside(part: Path) -> Path:
-    """Return where the announcement of a part is kept."""
-    return part.with_name(f"{part.name}.json")
 
 
 def download(

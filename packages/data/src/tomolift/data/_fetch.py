@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._announcement import bare
+from ._announcement import bare, beside
 from ._archive import unpack
 from ._digests import Digests, file_digests
 from ._disk import disk_failures_told
@@ -106,7 +106,7 @@ def fetch_task(
         step = partial(progress, "unpacking") if progress else None
         accept = partial(_accept, archive)
         unpacked = unpack(archive, folder, accept=accept, progress=step)
-        remove(_announcement_of(archive))
+        remove(beside(_part_of(archive)))
         if not keep_archive:
             remove(archive)
     return FetchReport(
@@ -159,6 +159,7 @@ def _downloaded(
         raise BadInput("E_DOWNLOAD", _part_of(archive), problem, "wait for it") from error
     with part:
         if archive.exists():  # another process was quicker
+            forget(part)
             return _checked(archive, source, progress)
         step = partial(progress, "downloading") if progress else None
         download(source.url, part, patience=patience or Patience(), progress=step)
@@ -193,10 +194,6 @@ def _difference(digests: Digests, source: _Source) -> str:
 
 def _part_of(archive: Path) -> Path:
     return archive.with_name(f"{archive.name}.part")
-
-
-def _announcement_of(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.part.json")
 
 
 def _cases_there(folder: Path) -> int:
