@@ -48,10 +48,10 @@ class RadixCounts:
     def refine(self, values: npt.NDArray[np.float32]) -> None:
         """Count the lower halves of values among which the wanted ranks lie."""
         for block in blocks_of(values):
-            upper = self._upper_halves(block)
-            chosen = self._is_wanted.take(upper)
-            lower = block.view(np.uint16)[::2][chosen]
-            np.add.at(self._lower.reshape(-1), self._row[upper[chosen]] * _PATTERNS + lower, 1)
+            is_chosen = self._is_wanted.take(self._upper_halves(block))
+            chosen = block.view(np.uint32)[is_chosen].astype(np.intp)
+            places = self._row[chosen >> 16] * _PATTERNS + (chosen & (_PATTERNS - 1))
+            np.add.at(self._lower.reshape(-1), places, 1)
 
     def values_at(self, ranks: npt.NDArray[np.int64]) -> list[float]:
         """Return the values that stand at ``ranks``, from 0 in ascending order.
