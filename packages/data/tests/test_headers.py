@@ -134,3 +134,21 @@ def test_every_code_of_a_known_space_is_accepted(nifti_bytes: bytes, code: int) 
 def test_voxel_sizes_of_a_header_with_an_sform_may_be_negative(nifti_bytes: bytes) -> None:
     header = parse_header(patched(nifti_bytes, 80, "<f", -2.0), PATH)
     np.testing.assert_array_equal(header.affine, np.diag([2.0, 3.0, 4.0, 1.0]))
+
+
+@pytest.mark.parametrize("excess", [-4e-7, -2e-7, -1e-8, 0.0, 1e-8, 2e-7])
+def test_a_half_turn_is_what_nibabel_takes_it_for_whatever_rounding_left(
+    nifti_bytes: bytes, excess: float
+) -> None:
+    length = np.sqrt(1 + excess)
+    b, c, d = (np.array([0.6, 0.48, 0.64]) * length).astype(np.float32)
+    data = patched(nifti_bytes, 252, "<2h3f", 1, 0, b, c, d)
+    seen = nib.Nifti1Header(data[:348]).get_qform()
+    np.testing.assert_allclose(parse_header(data, PATH).affine, seen, rtol=0, atol=2e-6)
+
+
+def test_a_quaternion_that_nibabel_finds_too_long_is_refused(nifti_bytes: bytes) -> None:
+    data = patched(nifti_bytes, 252, "<2h3f", 1, 0, np.float32(1.0000003), 0.0, 0.0)
+    with pytest.raises(ValueError, match="w2 should be positive"):
+        nib.Nifti1Header(data[:348]).get_qform()
+    assert code_of(data) == "E_HEADER"

@@ -23,6 +23,9 @@ MAX_VOXELS = 2**31  # twice 512 x 512 x 4096: more than any public CT
 MOST_FORM_CODE = 5  # other readers take a larger one for 0, and so another affine
 MAX_DATA_OFFSET = 2**24  # header extensions beyond 16 MiB are an attack, not a header
 
+# nibabel's: what float32 numbers leave of a half turn is no rotation of its own
+QUATERNION_ROUNDING = 3 * 2.0**-23
+
 _DTYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8",
     256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
@@ -173,9 +176,9 @@ def _check_pixdim(spatial: SpatialHeader, path: Path) -> None:
 def _rotation(quaternion: Triple, path: Path) -> npt.NDArray[np.float64]:
     b, c, d = quaternion
     rest = 1.0 - (b * b + c * c + d * d)
-    if not rest > -1e-6:  # float32 rounding leaves about 3e-7; NaN fails here too
+    if not rest > -QUATERNION_ROUNDING:  # NaN fails here too
         raise _bad(path, f"quaternion {quaternion} is longer than 1")
-    a = math.sqrt(max(rest, 0.0))
+    a = math.sqrt(rest) if rest >= QUATERNION_ROUNDING else 0.0
     return np.array(
         [
             [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
