@@ -7,6 +7,7 @@ the package writes through memory maps is not seen. Meant for a forked child, or
 from __future__ import annotations
 
 import builtins
+import fcntl
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ class Operation:
         path: what it is done to; of a rename the old name.
         target: of a rename the new name.
         data: of a write the bytes.
-        offset: of a write at a place, that place; None: at the end of what the file holds.
+        offset: of a write its place, None: the file's end; of a fallocate the size afterwards.
         flags: of an open.
         call: does it and returns what the caller waits for; a write takes the bytes to write.
     """
@@ -106,6 +107,7 @@ class _Observer:
             self.behind(descriptor),
             lambda given: self.os["write"](descriptor, given),
             data=bytes(data),
+            offset=position(descriptor),
         )
 
     def pwrite(self, descriptor: int, data: Any, offset: int) -> int:
@@ -173,8 +175,15 @@ class _Raw(io.FileIO):
         self.observer = observer
 
     def write(self, data: Any) -> int:
-        path = self.observer.behind(self.fileno())
-        return self.observer.see("write", path, super().write, data=bytes(data))
+        path, offset = self.observer.behind(self.fileno()), position(self.fileno())
+        return self.observer.see("write", path, super().write, data=bytes(data), offset=offset)
+
+
+def position(descriptor: int) -> int | None:
+    """Return where the next write goes; None: to the end, whatever that is then."""
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+        return None
+    return os.lseek(descriptor, 0, os.SEEK_CUR)
 
 
 def area_of(path: Path) -> str:

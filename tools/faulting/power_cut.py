@@ -77,9 +77,10 @@ def record(writer: Writer, start: str, scratch: Path) -> Recording:
         seen: list[tuple[object, ...]] = []
 
         def note(each: Operation) -> object:
+            result = each.perform()  # what the system refuses leaves no trace
             kept = (each.path, None, each.target, each.data, each.offset, each.flags)
             seen.append((each.number, each.kind, *kept))
-            return each.perform()
+            return result
 
         with observed(root, note):
             status = writer.act()
