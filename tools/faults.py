@@ -28,6 +28,7 @@ COUNTS = {
     "rounds": (50, "times that 8 builders start at once"),
     "flips": (10_000, "bits to flip"),
     "megabytes": (1500, "what a gzip bomb unpacks to, in MB"),
+    "payloads": (1000, "planted payloads in each slot, at most"),
     "mutants": (1_000_000, "malformed inputs for the parsers"),
     "library-mutants": (100_000, "malformed inputs to compare with nibabel"),
 }

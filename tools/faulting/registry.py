@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from faulting import bombs, builders, disk, flips, kills, mutants, power_cut
+from faulting import bombs, builders, disk, flips, kills, mutants, nothing_executes, power_cut
 from faulting.outcome import Outcome
 
 
@@ -33,6 +33,7 @@ EXPERIMENTS = (
     Experiment("builders", "rounds", builders.run),
     Experiment("flips", "flips", flips.run),
     Experiment("bombs", "megabytes", bombs.run),
+    Experiment("nothing-executes", "payloads", nothing_executes.run),
     Experiment("mutants", "mutants", mutants.run),
     Experiment("library-mutants", "library_mutants", mutants.run_against_nibabel),
 )
