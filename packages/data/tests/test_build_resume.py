@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tomolift.data import BadInput, build_cache, open_cache
+from tomolift.data import BadInput, build_cache, check_cache, open_cache
 from tomolift.data._files import VolumeFile, append_durably
 
 Bytes = Callable[[Path], dict[str, bytes]]
@@ -34,6 +34,24 @@ def test_a_torn_journal_line_costs_its_volume_only(
         report = build_cache(task.folder, cache, depth=5, workers=1)
         assert len(report.built) <= 1
         assert folder_bytes(cache) == whole
+
+
+@pytest.mark.parametrize("name", ["CACHE.json", "journal.jsonl"])
+def test_a_file_forged_to_be_a_huge_hole_is_damaged_and_built_anew(
+    task: Any, tmp_path: Path, folder_bytes: Bytes, name: str
+) -> None:
+    task.add("a")
+    cache = tmp_path / "cache"
+    build_cache(task.folder, cache, depth=5, workers=1)
+    whole = folder_bytes(cache)
+    os.truncate(cache / name, 2**40)
+    if name == "CACHE.json":
+        with pytest.raises(BadInput, match=r"is larger than 268435456 bytes"):
+            check_cache(cache)
+    else:
+        assert "line 1 is damaged" in check_cache(cache)[0].message
+    build_cache(task.folder, cache, depth=5, workers=1)
+    assert folder_bytes(cache) == whole
 
 
 def test_a_build_killed_at_any_moment_ends_in_the_same_bytes(
@@ -95,6 +113,7 @@ while status == 9:  # every removal, rename and append ends in an fsync
         build(sys.argv[2], "stored")
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert check_cache(sys.argv[2]) == (), steps  # the old cache or the new one, never none
     build(sys.argv[2], "canonical")
     assert contents(sys.argv[2]) == whole, steps
     assert check_cache(sys.argv[2]) == ()

@@ -152,18 +152,28 @@ def test_new_cases_by_shares_leave_the_old_cache_open_until_the_last_build(
     assert open_cache(cache).cases == ("a", "b")
 
 
-def test_a_share_that_replaces_volumes_takes_the_old_cache_out_of_use(
+def test_shares_of_another_configuration_leave_the_old_cache_open_until_the_last_build(
     task: Any, tmp_path: Path
 ) -> None:
     task.add("a", seed=0)
     task.add("b", seed=1)
     cache = tmp_path / "cache"
     build_cache(task.folder, cache, depth=4, workers=1)
-    build_cache(task.folder, cache, depth=5, workers=1, share=(1, 2))
+    for index in (1, 2):
+        build_cache(task.folder, cache, depth=5, workers=1, share=(index, 2))
+        assert open_cache(cache).depth == 4
+    assert build_cache(task.folder, cache, depth=5, workers=1).built == ()
+    assert open_cache(cache).depth == 5
+
+
+def test_a_cache_of_which_only_shares_are_there_says_how_to_finish_it(
+    task: Any, tmp_path: Path
+) -> None:
+    for index, name in enumerate("abc"):
+        task.add(name, seed=index)
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1, share=(1, 2))
     with pytest.raises(BadInput, match=r"is unfinished \(volumes so far: 2\): .*--share"):
-        open_cache(cache)
-    build_cache(task.folder, cache, depth=5, workers=1)
-    assert open_cache(cache).cases == ("a", "b")
+        open_cache(tmp_path / "cache")
 
 
 def test_a_share_waits_for_a_build_of_the_whole_cache(task: Any, tmp_path: Path) -> None:

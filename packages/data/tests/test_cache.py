@@ -13,9 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tomolift.data import BadInput, Cache, Window, build_cache, open_cache, read_volume
+from tomolift.data import (
+    BadInput,
+    Cache,
+    Window,
+    build_cache,
+    check_cache,
+    open_cache,
+    read_volume,
+)
 from tomolift.data._format import canonical_json, signed
 from tomolift.data._manifest import check_sizes
+
+KINDS = ("image", "label")
 
 
 @pytest.fixture
@@ -46,7 +56,7 @@ def test_a_cache_tells_what_it_holds(cache: Cache) -> None:
 
 def test_checksums_of_a_case_are_those_of_its_files(cache: Cache) -> None:
     for case in cache.cases:
-        files = [cache.path / "volumes" / f"{case}.{kind}.npy" for kind in ("image", "label")]
+        files = [next(cache.path.glob(f"volumes/{case}.*.{kind}.npy")) for kind in KINDS]
         assert cache[case].checksums == tuple(zlib.crc32(file.read_bytes()) for file in files)
 
 
@@ -89,19 +99,61 @@ def test_an_open_cache_outlives_a_build_that_adds_cases(cubes: Any, tmp_path: Pa
     np.testing.assert_array_equal(cache.raw("a"), open_cache(tmp_path / "cache").raw("a"))
 
 
-def test_a_cache_that_is_rebuilt_while_it_is_opened_is_refused(
+def test_a_cache_that_is_rebuilt_while_it_is_opened_is_the_new_one(
     cubes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, cases=["a"])
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1)
+    looked = []
 
     def meanwhile(*arguments: Any) -> Any:
-        stamps = check_sizes(*arguments)
-        build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, axes="stored")
-        return stamps
+        if not looked:  # the manifest of the old one is read, its files are gone
+            build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, axes="stored")
+        looked.append(arguments)
+        return check_sizes(*arguments)
 
+    monkeypatch.setattr("tomolift.data._opening.check_sizes", meanwhile)
+    cache = open_cache(tmp_path / "cache")
+    assert cache.configuration.axes == "stored"
+    build_cache(cubes.folder, tmp_path / "fresh", depth=5, workers=1, axes="stored")
+    for case in cache.cases:
+        np.testing.assert_array_equal(cache.raw(case), open_cache(tmp_path / "fresh").raw(case))
+
+
+def test_a_cache_that_is_rebuilt_all_the_time_is_refused(
+    cubes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = ["canonical", "stored"]
+
+    def meanwhile(*arguments: Any) -> Any:
+        axes.reverse()
+        build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, axes=axes[0])
+        return check_sizes(*arguments)
+
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1)
     monkeypatch.setattr("tomolift.data._opening.check_sizes", meanwhile)
     with pytest.raises(BadInput, match=r"cache: was rebuilt; open it again \[E_CACHE\]"):
         open_cache(tmp_path / "cache")
+
+
+def test_the_old_cache_is_open_to_all_until_the_new_one_is_finished(
+    cubes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1)
+    before = {case: open_cache(tmp_path / "cache").raw(case).copy() for case in "ab"}
+    seen = []
+
+    def look(done: int, total: int, case: str, status: str) -> None:
+        cache = open_cache(tmp_path / "cache")
+        assert check_cache(tmp_path / "cache") == ()
+        for name in "ab":
+            np.testing.assert_array_equal(cache.raw(name), before[name])
+        seen.append((done, total, status))
+
+    cache = tmp_path / "cache"
+    build_cache(cubes.folder, cache, depth=5, workers=1, axes="stored", progress=look)
+    assert seen == [(1, 2, "ok"), (2, 2, "ok")]
+    assert open_cache(cache).configuration.axes == "stored"
+    assert len(list(cache.glob("volumes/*"))) == 6  # the old ones are gone
 
 
 def test_views_are_of_the_map_and_cost_no_copy(cache: Cache) -> None:
@@ -115,9 +167,9 @@ def test_views_are_of_the_map_and_cost_no_copy(cache: Cache) -> None:
 
 
 def test_writing_into_a_view_never_reaches_the_file(cache: Cache) -> None:
-    before = (cache.path / "volumes/a.image.npy").read_bytes()
+    before = next(cache.path.glob("volumes/a.*.image.npy")).read_bytes()
     cache.raw("a")[:] = 0
-    assert (cache.path / "volumes/a.image.npy").read_bytes() == before
+    assert next(cache.path.glob("volumes/a.*.image.npy")).read_bytes() == before
 
 
 def test_volume_and_slice_are_fresh_and_rescaled_alike(cache: Cache) -> None:
@@ -243,16 +295,16 @@ def test_a_forged_manifest_is_refused(cache: Cache, change: Any) -> None:
 
 
 def test_a_damaged_npy_header_is_refused(cache: Cache) -> None:
-    path = cache.path / "volumes/a.label.npy"
+    path = next(cache.path.glob("volumes/a.*.label.npy"))
     data = bytearray(path.read_bytes())
     data[20] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BadInput, match=r"a\.label\.npy: has a damaged .npy header.*E_CACHE"):
+    with pytest.raises(BadInput, match=r"a\..*\.label\.npy: has a damaged .npy header.*E_CACHE"):
         open_cache(cache.path).labels("a")
 
 
 def test_a_file_that_shrinks_after_opening_is_refused_and_no_sigbus(cache: Cache) -> None:
-    path = cache.path / "volumes/a.image.npy"
+    path = next(cache.path.glob("volumes/a.*.image.npy"))
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(BadInput, match="E_CACHE"):
         cache.raw("a")

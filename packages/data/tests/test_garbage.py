@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from tomolift.data._cli import main
 
 Bytes = Callable[[Path], dict[str, bytes]]
 DEAD = 4194304  # above Linux's largest process number
+KEY = "0123456789abcdef"  # of no case
 HOST = socket.gethostname().partition(".")[0]
 
 
@@ -71,7 +71,7 @@ def test_temporary_files_go_where_their_process_is_no_more(cache: Path) -> None:
 
 def test_a_dry_run_tells_the_same_and_removes_nothing(cache: Path, folder_bytes: Bytes) -> None:
     temporary(cache / "tmp", "a.image", DEAD)
-    (cache / "volumes/nobody.image.npy").write_bytes(b"123")
+    (cache / f"volumes/nobody.{KEY}.image.npy").write_bytes(b"123")
     (cache / "journal.jsonl").write_bytes((cache / "journal.jsonl").read_bytes() + b"torn")
     before = folder_bytes(cache)
     told = collect_garbage(cache, dry_run=True)
@@ -83,32 +83,39 @@ def test_a_dry_run_tells_the_same_and_removes_nothing(cache: Path, folder_bytes:
 
 def test_volumes_and_records_that_nothing_names_go(cache: Path) -> None:
     for ending in ("image.npy", "label.npy", "json"):
-        shutil.copy(cache / f"volumes/a.{ending}", cache / f"volumes/old.{ending}")
+        (cache / f"volumes/old.{KEY}.{ending}").write_bytes(b"123")
+        (cache / f"volumes/a.{KEY}.{ending}").write_bytes(b"123")  # of another configuration
     report = collect_garbage(cache)
     assert names(report.removed, cache) == [
-        "volumes/old.image.npy", "volumes/old.json", "volumes/old.label.npy",
-    ]  # fmt: skip
+        f"volumes/{case}.{KEY}.{ending}"
+        for case in ("a", "old")
+        for ending in ("image.npy", "json", "label.npy")
+    ]
     assert check_cache(cache) == ()
 
 
 def test_what_is_not_recognised_is_never_touched(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
-    strangers = ["thesis.tex", "volumes/notes.txt", "volumes/-odd.image.npy", "tmp/mine.tmp"]
+    strangers = [
+        "thesis.tex", "volumes/notes.txt", "volumes/a.image.npy", f"volumes/-a.{KEY}.image.npy",
+        "tmp/mine.tmp",
+    ]  # fmt: skip
     for name in strangers:
         (cache / name).write_text("precious")
-    (cache / "volumes/link.json").symlink_to(tmp_path / "precious")
-    (cache / "volumes/folder.json").mkdir()
+    (cache / f"volumes/link.{KEY}.json").symlink_to(tmp_path / "precious")
+    (cache / f"volumes/folder.{KEY}.json").mkdir()
     assert collect_garbage(cache).removed == ()
     assert all((cache / name).exists() for name in strangers)
-    assert (cache / "volumes/link.json").is_symlink()
+    assert (cache / f"volumes/link.{KEY}.json").is_symlink()
 
 
 def test_what_an_interrupted_build_has_finished_stays(task: Any, cache: Path) -> None:
     (cache / "CACHE.json").unlink()
-    for ending in ("image.npy", "label.npy"):  # of a case that was being published
-        shutil.copy(cache / f"volumes/a.{ending}", cache / f"volumes/half.{ending}")
+    half = [f"volumes/half.{KEY}.{ending}" for ending in ("image.npy", "label.npy")]
+    for name in half:  # of a case that was being published
+        (cache / name).write_bytes(b"123")
     report = collect_garbage(cache)
-    assert names(report.removed, cache) == ["volumes/half.image.npy", "volumes/half.label.npy"]
+    assert names(report.removed, cache) == half
     assert build_cache(task.folder, cache, depth=5, workers=1).reused == ("a", "b", "c")
 
 
@@ -116,11 +123,11 @@ def test_journal_entries_without_files_go_and_so_do_the_rest_of_the_files(
     task: Any, cache: Path, tmp_path: Path, folder_bytes: Bytes
 ) -> None:
     (cache / "CACHE.json").unlink()
-    (cache / "volumes/b.json").unlink()
+    next(cache.glob("volumes/b.*.json")).unlink()
+    left = sorted(str(path.relative_to(cache)) for path in cache.glob("volumes/b.*"))
     report = collect_garbage(cache)
-    assert names(report.removed, cache) == [
-        "journal.jsonl", "volumes/b.image.npy", "volumes/b.label.npy",
-    ]  # fmt: skip
+    assert names(report.removed, cache) == ["journal.jsonl", *left]
+    assert len(left) == 2
     lines = (cache / "journal.jsonl").read_text().splitlines()
     assert [json.loads(line)["case"] for line in lines] == ["a", "c"]
     build_cache(task.folder, cache, depth=5, workers=1)
@@ -131,7 +138,7 @@ def test_journal_entries_without_files_go_and_so_do_the_rest_of_the_files(
 def test_damage_of_a_finished_cache_is_left_for_check_to_find(
     cache: Path, folder_bytes: Bytes
 ) -> None:
-    (cache / "volumes/b.json").unlink()
+    next(cache.glob("volumes/b.*.json")).unlink()
     before = folder_bytes(cache)
     assert collect_garbage(cache).removed == ()
     assert folder_bytes(cache) == before

@@ -98,7 +98,9 @@ class Cache:
         self.task_name: str = manifest.task_name
         self.configuration = manifest.configuration
         self._volumes = manifest.volumes
-        self._paths = {case: CasePaths.of(path, case) for case in manifest.volumes}
+        self._paths = {
+            case: CasePaths.of(path, case, volume.key) for case, volume in manifest.volumes.items()
+        }
         self._infos: dict[str, CaseInfo] = {}
         self._stamps = stamps
         self._maps = VolumeMaps(stamps)
@@ -116,8 +118,10 @@ class Cache:
         """Return geometry, statistics and label counts of ``case``: no voxel is read."""
         if case not in self._infos:
             volume, record = self._volume(case), self._paths[case].record
-            if record.is_file():
+            try:
                 check_stamp(record, record.stat(), self._stamps[record])
+            except FileNotFoundError as error:
+                raise was_rebuilt(record) from error
             self._infos[case] = read_case(self.path, volume, num_classes=self.num_classes)
         return self._infos[case]
 

@@ -13,6 +13,8 @@ from ._manifest import REBUILD, CachedVolume, check_sizes, read_case, read_manif
 from ._verify import Defect
 from .errors import BadInput
 
+REPLACE = "delete the file and build the cache again"  # a build trusts files of full size
+
 
 def check_cache(
     cache_dir: str | Path, *, sources: str | Path | None = None, workers: int = 1
@@ -57,7 +59,7 @@ def check_cache(
 
 
 def _problems(cache_dir: Path, volume: CachedVolume, num_classes: int) -> Iterator[BadInput]:
-    record_path = CasePaths.of(cache_dir, volume.case).record
+    record_path = CasePaths.of(cache_dir, volume.case, volume.key).record
     try:
         check_sizes(cache_dir, volume)
         read_case(cache_dir, volume, num_classes=num_classes)
@@ -71,7 +73,7 @@ def _problems(cache_dir: Path, volume: CachedVolume, num_classes: int) -> Iterat
 
 
 def _damage(cache_dir: Path, volume: CachedVolume, record: dict[str, Any]) -> Iterator[BadInput]:
-    paths = CasePaths.of(cache_dir, volume.case)
+    paths = CasePaths.of(cache_dir, volume.case, volume.key)
     for path, dtype, checksums in (
         (paths.image, volume.dtype, record["image"]),
         (paths.label, LABEL_DTYPE, record["label"]),
@@ -79,13 +81,13 @@ def _damage(cache_dir: Path, volume: CachedVolume, record: dict[str, Any]) -> It
         with path.open("rb") as file:
             header = file.read(NPY_HEADER_BYTES)
             if header != npy_header(volume.shape, dtype):
-                yield BadInput("E_CACHE", path, "has a damaged .npy header", REBUILD)
+                yield BadInput("E_CACHE", path, "has a damaged .npy header", REPLACE)
             whole = crc32(header)
             slice_bytes = (path.stat().st_size - NPY_HEADER_BYTES) // volume.shape[0]
             for index, expected in enumerate(checksums["slice_crc32"]):
                 data = file.read(slice_bytes)
                 whole = crc32(data, whole)
                 if crc32(data) != expected:
-                    yield BadInput("E_CACHE", path, f"slice {index} is damaged", REBUILD)
+                    yield BadInput("E_CACHE", path, f"slice {index} is damaged", REPLACE)
             if whole != checksums["crc32"]:
-                yield BadInput("E_CACHE", path, "is damaged (checksum of the whole)", REBUILD)
+                yield BadInput("E_CACHE", path, "is damaged (checksum of the whole)", REPLACE)

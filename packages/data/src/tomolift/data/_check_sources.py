@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
-from typing import Any
 
 from . import _files
 from ._disk import disk_failures_told
@@ -46,7 +45,7 @@ def source_defects(
             entry = manifest.entries[job.case.name]
             changes = _changes(cache_dir, job, entry, result)
             defects += [_defect(task.folder / job.case.image, job.case.name, *c) for c in changes]
-            for path in astuple(CasePaths.of(scratch, job.case.name)):
+            for path in astuple(CasePaths.of(scratch, job.case.name, job.key)):
                 _files.remove(path)
     return _in_order(defects, [case.name for case in task.cases])
 
@@ -96,16 +95,18 @@ def _contents(
         yield code, f"was {entry['status']} and is {result.status} ({told})"
     elif any(entry[name] != value for name, value in result.fields.items() if name != "notes"):
         if result.status == "ok":
-            yield "E_CHANGED", _record_changes(cache_dir, job, result)
+            yield "E_CHANGED", _record_changes(cache_dir, job, entry, result)
         else:
             yield "E_CHANGED", f"is {result.status} for another reason ({result.fields})"
 
 
-def _record_changes(cache_dir: Path, job: CaseJob, result: Ingested) -> str:
+def _record_changes(cache_dir: Path, job: CaseJob, entry: Entry, result: Ingested) -> str:
     """Return in words how the record of a case differs from the one just made."""
-    new = _record(job.cache_dir, job.case.name, result.fields["record_bytes"])
+    new_bytes, old_bytes = result.fields["record_bytes"], entry["record_bytes"]
+    new = read_signed(CasePaths.of(job.cache_dir, job.case.name, job.key).record, limit=new_bytes)
     try:
-        old = _record(cache_dir, job.case.name, result.fields["record_bytes"] * 2)
+        path = CasePaths.of(cache_dir, job.case.name, entry["key"]).record
+        old = read_signed(path, limit=old_bytes)
     except BadInput as error:  # listed as a defect of the cache, too
         return f"cannot be compared: {error.problem}"
     told = [
@@ -124,10 +125,6 @@ def _slice_changes(kind: str, old: Sequence[int], new: Sequence[int]) -> str:
     changed = [z for z, (before, now) in enumerate(zip(old, new, strict=True)) if before != now]
     first = f" (the first: {changed[0]})" if changed else ""
     return f"{len(changed)} of {len(new)} {kind} slices{first}" if changed else ""
-
-
-def _record(folder: Path, case: str, limit: int) -> dict[str, Any]:
-    return read_signed(CasePaths.of(folder, case).record, limit=limit)
 
 
 def _defect(where: Path, case: str, code: str, change: str) -> Defect:

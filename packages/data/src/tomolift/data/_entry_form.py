@@ -6,6 +6,7 @@ cache can hold anything, signed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from ._msd import IGNORE_LABEL, is_case_name
 from .errors import CODES
 
 _Check = Callable[[Any], bool]
+_KEY = re.compile("[0-9a-f]{64}")  # SHA-256; it stands in file names
 
 
 def is_sound_entry(entry: object) -> bool:
@@ -74,7 +76,7 @@ def _is_identity(value: Any) -> bool:
 
 _ALWAYS: dict[str, _Check] = {
     "case": is_case_name,
-    "key": _is_line,
+    "key": lambda value: isinstance(value, str) and _KEY.fullmatch(value) is not None,
     "sources": _are_sources,
     "configuration": _is_configuration,
     "classes": lambda value: _is_integer(value, 1, IGNORE_LABEL),

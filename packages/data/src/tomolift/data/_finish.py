@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import astuple
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ from ._format import (
     JOURNAL,
     MANIFEST,
     VERSION,
-    CasePaths,
     Configuration,
     canonical_json,
     signed,
 )
-from ._journal import Entry, rewrite_journal
+from ._journal import Entry, named_files, rewrite, rewrite_journal
 from ._msd import IGNORE_LABEL, Task
 from ._share import share_journals, share_locks
 from .errors import BadInput
@@ -36,9 +34,8 @@ def finish(task: Task, configuration: Configuration, entries: dict[str, Entry], 
         raise _nothing_built(task, entries, cache)
     rewrite_journal(cache / JOURNAL, entries)
     manifest = _manifest(task, configuration, entries)
-    if not _holds(cache / MANIFEST, canonical_json(manifest)):
-        _files.write_durably(cache / MANIFEST, canonical_json(manifest))
-    _remove_others(cache, [case for case in entries if entries[case]["status"] == "ok"])
+    rewrite(cache / MANIFEST, canonical_json(manifest))
+    _remove_others(cache, entries.values())
     _remove_shares(cache)
     return str(manifest["fingerprint"])
 
@@ -60,13 +57,9 @@ def _manifest(
     return signed({**content, "fingerprint": fingerprint})
 
 
-def _holds(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == data
-
-
-def _remove_others(cache: Path, cases: Sequence[str]) -> None:
-    """Remove the volumes of cases that an earlier build had and this one has not."""
-    named = {path for case in cases for path in astuple(CasePaths.of(cache, case))}
+def _remove_others(cache: Path, entries: Iterable[Entry]) -> None:
+    """Remove the volumes that an earlier build had and this one has not."""
+    named = named_files(cache, entries)
     for path in sorted((cache / "volumes").iterdir()):
         if path not in named and path.name.endswith(CASE_FILES):
             _files.remove(path)

@@ -4,9 +4,12 @@
 
     CACHE/CACHE.json                 manifest, written last by rename
     CACHE/journal.jsonl              one line per finished, dropped or failed volume
-    CACHE/volumes/<case>.image.npy   int16 or float32 little-endian (D, H, W), C order
-    CACHE/volumes/<case>.label.npy   uint8 (D, H, W), C order
-    CACHE/volumes/<case>.json        geometry, statistics, label counts, checksums
+    CACHE/volumes/<case>.<key>.image.npy   int16 or float32 little-endian (D, H, W), C order
+    CACHE/volumes/<case>.<key>.label.npy   uint8 (D, H, W), C order
+    CACHE/volumes/<case>.<key>.json        geometry, statistics, label counts, checksums
+
+``key`` is a hash of all that the volume was made from: what is made from something else has other
+names, so an old cache is whole until the manifest of the new one takes its place.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ FORMAT = "tomolift-cache"
 VERSION = 2  # 2: a record keeps the fields of the header that say where the source lies
 MANIFEST = "CACHE.json"
 JOURNAL = "journal.jsonl"
-CASE_FILES = (".image.npy", ".label.npy", ".json")  # behind the name of a case
+CASE_FILES = (".image.npy", ".label.npy", ".json")  # behind the name of a case and its key
+KEY_DIGITS = 16  # of a case's key in file names: 64 bits tell the few versions of a case apart
 NPY_HEADER_BYTES = 4096  # one page, so that voxels start on a page of the map
 IMAGE_DTYPES = ("<i2", "<f4")
 LABEL_DTYPE = "|u1"
@@ -58,16 +62,17 @@ class Configuration:
 
 @dataclass(frozen=True)
 class CasePaths:
-    """The three files of a case in a cache."""
+    """The three files of a case in a cache, made from what ``key`` stands for."""
 
     image: Path
     label: Path
     record: Path
 
     @classmethod
-    def of(cls, cache_dir: Path, case: str) -> CasePaths:
-        """Return where the files of ``case`` lie."""
-        return cls(*(cache_dir / "volumes" / f"{case}{ending}" for ending in CASE_FILES))
+    def of(cls, cache_dir: Path, case: str, key: str) -> CasePaths:
+        """Return where the files of ``case`` lie; ``key`` as in its journal entry."""
+        stem = f"{case}.{key[:KEY_DIGITS]}"
+        return cls(*(cache_dir / "volumes" / f"{stem}{ending}" for ending in CASE_FILES))
 
 
 def canonical_json(content: object) -> bytes:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import _files
 from ._disk import disk_failures_told
-from ._format import CASE_FILES, JOURNAL, MANIFEST, CasePaths
-from ._journal import Entry, canonical_lines, is_intact, known_entries, sound_entries
+from ._format import CASE_FILES, JOURNAL, KEY_DIGITS, MANIFEST
+from ._journal import (
+    Entry,
+    canonical_lines,
+    is_intact,
+    known_entries,
+    named_files,
+    sound_entries,
+)
 from ._manifest import read_manifest
-from ._msd import is_case_name
 from ._share import share_journals, share_locks
 from .errors import BadInput
 
+_ENDINGS = "|".join(map(re.escape, CASE_FILES))
+_CASE_FILE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]*\.[0-9a-f]{{{KEY_DIGITS}}}({_ENDINGS})")
 DAY_SECONDS = 86400  # a builder elsewhere touches its file many times a minute, or is no more
 
 
@@ -82,12 +91,13 @@ def _collect(cache: Path, *, dry_run: bool) -> GarbageReport:
     in_use = {} if manifest is None else manifest.entries
     useful = _useful_entries(cache, in_use)
     leftovers, kept = _temporaries(cache)
-    leftovers += _orphans(cache, [*useful.values(), *in_use.values()])
+    intact = [entry for entries in useful.values() for entry in entries]
+    leftovers += _orphans(cache, named_files(cache, [*intact, *in_use.values()]))
     leftovers += _left_by_shares(cache, useful)
     lines = [
         entry
         for entry in sound_entries(cache / JOURNAL)
-        if entry in (useful.get(entry["case"]), in_use.get(entry["case"]))
+        if entry in useful.get(entry["case"], []) or entry == in_use.get(entry["case"])
     ]
     tidied = _tidied_journal(cache / JOURNAL, lines)
     if not dry_run:
@@ -98,14 +108,14 @@ def _collect(cache: Path, *, dry_run: bool) -> GarbageReport:
     return GarbageReport((*leftovers, *tidied), tuple(kept))
 
 
-def _useful_entries(cache: Path, in_use: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Return the entry of each case that a build can go on from, or that the manifest holds."""
-    useful: dict[str, Entry] = {}
+def _useful_entries(cache: Path, in_use: Mapping[str, Entry]) -> dict[str, list[Entry]]:
+    """Return the entries of each case that a build can go on from, or that the manifest holds."""
+    useful: dict[str, list[Entry]] = {}
     for case, entries in known_entries(cache).items():
         if intact := [entry for entry in entries if is_intact(cache, entry)]:
-            useful[case] = intact[-1]
+            useful[case] = intact
         elif case in in_use:
-            useful[case] = entries[-1]  # damage of a finished cache: `check` and `build` tell it
+            useful[case] = entries[-1:]  # damage of a finished cache: `check` and `build` tell it
     return useful
 
 
@@ -127,23 +137,18 @@ def _temporaries(cache: Path) -> tuple[list[Garbage], list[Garbage]]:
     return leftovers, kept
 
 
-def _orphans(cache: Path, entries: Iterable[Entry]) -> Iterator[Garbage]:
-    cases = {entry["case"] for entry in entries if entry["status"] == "ok"}
-    named = {path for case in cases for path in astuple(CasePaths.of(cache, case))}
+def _orphans(cache: Path, named: set[Path]) -> Iterator[Garbage]:
     for path, size, _ in _files_in(cache / "volumes"):
-        endings = [ending for ending in CASE_FILES if path.name.endswith(ending)]
-        if path not in named and endings and is_case_name(path.name.removesuffix(endings[0])):
+        if path not in named and _CASE_FILE.fullmatch(path.name):
             yield Garbage(path, size, "named by no manifest and no journal")
 
 
-def _left_by_shares(cache: Path, useful: dict[str, Entry]) -> Iterator[Garbage]:
+def _left_by_shares(cache: Path, useful: Mapping[str, Sequence[Entry]]) -> Iterator[Garbage]:
     """Yield journals of shares that say nothing more, and all locks: no share is at work now."""
-    own = {entry["case"]: entry for entry in sound_entries(cache / JOURNAL)}
+    own = sound_entries(cache / JOURNAL)
     for path in share_journals(cache):
-        entries = sound_entries(path)
-        if not any(
-            useful.get(entry["case"]) == entry != own.get(entry["case"]) for entry in entries
-        ):
+        entries = [entry for entry in sound_entries(path) if entry not in own]
+        if not any(entry in useful.get(entry["case"], []) for entry in entries):
             yield Garbage(path, path.stat().st_size, "journal of a share that says nothing more")
     for path in share_locks(cache):
         yield Garbage(path, path.stat().st_size, "lock of a share that has ended")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._format import Configuration
 from ._msd import Case, Task
-from ._sources import Sources
+from ._sources import Sources, case_key
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,12 @@ class CaseJob:
     configuration: Configuration
     cache_dir: Path
     builder: int
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the cached volume depends on."""
+        classes = len(self.task.label_names)
+        return case_key(self.case, self.sources, configuration=self.configuration, classes=classes)
 
 
 @dataclass(frozen=True)

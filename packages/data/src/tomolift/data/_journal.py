@@ -7,7 +7,8 @@ built again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ._format import (
     npy_bytes,
     signed,
 )
+from ._manifest import MAX_MANIFEST_BYTES
 from ._share import share_journals
 
 Entry = dict[str, Any]
@@ -53,10 +55,17 @@ def damaged_lines(cache_dir: Path) -> list[int]:
 
 
 def _lines(path: Path) -> list[bytes]:
+    return _contents(path).splitlines()
+
+
+def _contents(path: Path) -> bytes:
+    """Return what a journal holds; of one that is larger than any, a line that is no entry."""
     try:
-        return path.read_bytes().splitlines()
+        if path.stat().st_size > MAX_MANIFEST_BYTES:  # its entries are those of a manifest
+            return b"larger than any journal"
+        return path.read_bytes()
     except FileNotFoundError:  # none yet, or the build that ends has taken a share's away
-        return []
+        return b""
 
 
 def _entry_of(line: bytes) -> Entry | None:
@@ -74,15 +83,20 @@ def append_entry(journal: Path, entry: Entry) -> None:
 
 def mend_journal(journal: Path) -> None:
     """Take a torn last line away, so that the next one does not grow onto it."""
-    if journal.is_file() and not journal.read_bytes().endswith(b"\n"):
+    if not _contents(journal).endswith(b"\n") and journal.exists():
         rewrite_journal(journal, {entry["case"]: entry for entry in sound_entries(journal)})
 
 
 def rewrite_journal(journal: Path, entries: dict[str, Entry]) -> None:
     """Put the entries in case order, so that equal caches have equal journals."""
-    lines = canonical_lines([entries[case] for case in sorted(entries)])
-    if not journal.is_file() or journal.read_bytes() != lines:
-        write_durably(journal, lines)
+    rewrite(journal, canonical_lines([entries[case] for case in sorted(entries)]))
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path``, durably, unless it stands there."""
+    # the size first: a file that was tampered with may be a hole of any size
+    if not path.is_file() or path.stat().st_size != len(data) or path.read_bytes() != data:
+        write_durably(path, data)
 
 
 def canonical_lines(entries: Sequence[Entry]) -> bytes:
@@ -90,15 +104,22 @@ def canonical_lines(entries: Sequence[Entry]) -> bytes:
     return b"".join(map(canonical_json, entries))
 
 
+def named_files(cache_dir: Path, entries: Iterable[Entry]) -> set[Path]:
+    """Return the volumes and records that entries speak of."""
+    finished = [entry for entry in entries if entry["status"] == "ok"]
+    each = [CasePaths.of(cache_dir, entry["case"], entry["key"]) for entry in finished]
+    return {path for paths in each for path in astuple(paths)}
+
+
 def is_intact(cache_dir: Path, entry: Entry) -> bool:
     """Return whether the files that an entry speaks of are there: its record, volumes of full size.
 
-    The record tells builds apart whose volumes are equally large: it holds their checksums and is
-    gone while they are replaced.
+    The record holds their checksums, and is gone while they are replaced: by equal ones, where
+    the key in their names is the same.
     """
     if entry["status"] != "ok":
         return True
-    paths = CasePaths.of(cache_dir, entry["case"])
+    paths = CasePaths.of(cache_dir, entry["case"], entry["key"])
     depth, height, width = entry["shape"]
     expected = {
         paths.image: npy_bytes((depth, height, width), entry["dtype"]),

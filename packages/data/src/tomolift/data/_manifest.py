@@ -37,6 +37,7 @@ class CachedVolume:
     """What the manifest says of one volume; ``valid`` slices are those that are no padding."""
 
     case: str
+    key: str
     shape: tuple[int, int, int]
     dtype: str
     valid: tuple[int, int]
@@ -125,7 +126,7 @@ def read_case(cache_dir: Path, volume: CachedVolume, *, num_classes: int) -> Cas
     Raises:
         BadInput: E_CACHE.
     """
-    path = CasePaths.of(cache_dir, volume.case).record
+    path = CasePaths.of(cache_dir, volume.case, volume.key).record
     content = read_signed(path, limit=volume.record_bytes, crc=volume.record_crc32)
     try:
         info = CaseInfo.from_json(content)
@@ -156,11 +157,10 @@ def read_signed(path: Path, *, limit: int, crc: int | None = None) -> dict[str, 
 
 
 def _bytes_of(path: Path, *, limit: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
+    if path.stat().st_size > limit:
         raise BadInput("E_CACHE", path, f"is larger than {limit} bytes", REBUILD)
-    return data
+    with path.open("rb") as file:
+        return file.read(limit)
 
 
 def _signed_content(data: bytes, path: Path) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def check_sizes(cache_dir: Path, volume: CachedVolume) -> dict[Path, Stamp]:
         BadInput: E_CACHE where one has not its full size: mapping it would crash.
     """
     stamps: dict[Path, Stamp] = {}
-    paths = CasePaths.of(cache_dir, volume.case)
+    paths = CasePaths.of(cache_dir, volume.case, volume.key)
     for path, expected in (
         (paths.image, npy_bytes(volume.shape, volume.dtype)),
         (paths.label, npy_bytes(volume.shape, LABEL_DTYPE)),
@@ -231,6 +231,7 @@ def _volume(entry: dict[str, Any], configuration: Configuration) -> CachedVolume
         raise ValueError(f"depth of {entry['case']}")
     return CachedVolume(
         case=entry["case"],
+        key=entry["key"],
         shape=(depth, height, width),
         dtype=entry["dtype"],
         valid=(first, stop),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ._format import NPY_HEADER_BYTES, npy_bytes, npy_header
 from ._manifest import REBUILD
-from ._stamps import Stamp, check_stamp
+from ._stamps import Stamp, check_stamp, was_rebuilt
 from .errors import BadInput
 
 MOST_MAPS = 2**15  # half of the maps that Linux lets a process have by default
@@ -80,6 +80,8 @@ def _map(path: Path, shape: tuple[int, int, int], dtype: str, stamp: Stamp) -> n
             if size != expected:  # a map beyond the end of a file is a SIGBUS when touched
                 raise BadInput("E_CACHE", path, f"has {size} bytes, expected {expected}", REBUILD)
             mapped = mmap.mmap(file.fileno(), expected, access=mmap.ACCESS_COPY)
+    except FileNotFoundError as error:
+        raise was_rebuilt(path) from error
     except OSError as error:
         problem = f"cannot be mapped ({error.strerror})"
         raise BadInput("E_CACHE", path, problem, REBUILD) from error

@@ -10,22 +10,29 @@ from ._sources import sources_of, what_changed
 from ._stamps import Stamp, was_rebuilt
 from .errors import BadInput
 
+MOST_ATTEMPTS = 10  # a build that ends meanwhile costs one
+
 
 def read_consistently(path: Path) -> tuple[Manifest, dict[Path, Stamp]]:
     """Return the manifest and the stamps of the files that it names.
 
     Raises:
-        BadInput: E_CACHE: no cache, damaged, or a build is replacing its files just now.
+        BadInput: E_CACHE: no cache, damaged, or builds end faster than it can be read.
     """
-    data = manifest_bytes(path)
-    manifest = parse_manifest(data, path)
-    stamps: dict[Path, Stamp] = {}
-    for volume in manifest.volumes.values():
-        stamps |= check_sizes(path, volume)
-    # a build removes the manifest before it replaces a file: the stamps are of these contents
-    if manifest_bytes(path) != data:
-        raise was_rebuilt(path)
-    return manifest, stamps
+    for _ in range(MOST_ATTEMPTS):
+        data = manifest_bytes(path)
+        manifest = parse_manifest(data, path)
+        stamps: dict[Path, Stamp] = {}
+        try:
+            for volume in manifest.volumes.values():
+                stamps |= check_sizes(path, volume)
+        except BadInput:
+            if manifest_bytes(path) == data:
+                raise
+        # the end of a build removes the volumes of the cache before: the stamps are all of one
+        if manifest_bytes(path) == data:
+            return manifest, stamps
+    raise was_rebuilt(path)
 
 
 def compare_sources(path: Path, manifest: Manifest, task_dir: Path) -> None:

@@ -11,7 +11,7 @@ from ._format import VERSION, Configuration
 from ._jobs import CaseJob
 from ._journal import Entry, is_intact, known_entries
 from ._msd import Case, Task
-from ._sources import case_key, sources_of, what_changed
+from ._sources import sources_of, what_changed
 
 # verdicts that the state of a machine may have caused: the file itself may be sound
 MOMENTARY = ("E_MISSING", "E_IO", "E_CHANGED")
@@ -60,13 +60,11 @@ def _loss(entry: Entry) -> str:
 
 def basis_of(job: CaseJob) -> Entry:
     """Return what a case is built from: the part of its journal entry known beforehand."""
-    classes = len(job.task.label_names)
-    key = case_key(job.case, job.sources, configuration=job.configuration, classes=classes)
     return {
         "version": VERSION,
         "case": job.case.name,
-        "key": key,
+        "key": job.key,
         "sources": job.sources,
         "configuration": job.configuration.to_json(),
-        "classes": classes,
+        "classes": len(job.task.label_names),
     }

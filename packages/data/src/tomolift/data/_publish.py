@@ -22,6 +22,7 @@ from ._format import (
     signed,
 )
 from ._jobs import CaseJob, Ingested
+from ._journal import is_intact
 
 FileRecords = dict[str, dict[str, Any]]  # "image" and "label"
 
@@ -36,23 +37,17 @@ def publish(
 ) -> Ingested:
     """Sync and rename the files of a case, its record last, and return its journal fields.
 
-    The old record goes first: whatever is killed in between, a record stands beside the volumes
-    that it describes, and a journal entry without its record is not reused.
+    Whatever is killed in between, a record stands beside the volumes that it describes, and a
+    journal entry without its record is not reused. Names carry the key of what they hold, so the
+    files of an older cache stay.
     """
-    paths = CasePaths.of(job.cache_dir, job.case.name)
+    paths = CasePaths.of(job.cache_dir, job.case.name, job.key)
     record = canonical_json(signed({**info.to_json(), **files}))
     for file in (image, label):
         file.sync()  # seconds on a slow disk: before the question whether the build still lives
     if job.builder not in (os.getpid(), os.getppid()):
         # the next build may already be at work with another configuration: leave its files alone
         raise RuntimeError("the build that this worker belongs to is gone")
-    if any(path.exists() for path in (paths.image, paths.label, paths.record)):
-        # a reader must never see an old manifest with new volumes: no cache until this build ends
-        remove(job.cache_dir / MANIFEST)
-        remove(paths.record)
-    image.publish(paths.image)
-    label.publish(paths.label)
-    write_durably(paths.record, record)
     fields = {
         "shape": list(info.shape),
         "dtype": info.dtype,
@@ -61,6 +56,16 @@ def publish(
         "record_crc32": crc32(record),
         "notes": _notes(info),
     }
+    entry = {**fields, "status": "ok", "case": job.case.name, "key": job.key}
+    if not is_intact(job.cache_dir, entry):  # else a build that was killed lacked the line only
+        if paths.record.exists():
+            # other contents under the same key, by a forged time of change: a reader must not see
+            # an old manifest with new volumes, so there is no cache until this build ends
+            remove(job.cache_dir / MANIFEST)
+            remove(paths.record)
+        image.publish(paths.image)
+        label.publish(paths.label)
+        write_durably(paths.record, record)
     return Ingested("ok", fields)
 
 
