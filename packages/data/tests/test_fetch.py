@@ -205,7 +205,7 @@ def test_the_archive_is_kept_on_request_and_used_the_next_time(
     (tmp_path / "Tiny").rename(tmp_path / "Other")
     fetch(server, tmp_path)
     assert folder_bytes(tmp_path / "Tiny") == folder_bytes(task)
-    assert names(tmp_path) == ["Other", "Tiny"]
+    assert names(tmp_path) == ["Other", "Tiny", "Tiny.tar"]
     assert len(server.log) == 1
 
 
@@ -375,7 +375,7 @@ def test_an_archive_put_there_by_hand_is_checked_and_left_where_it_is_wrong(
     assert "remove it, so that it is downloaded again" in line
     assert names(tmp_path) == ["Tiny.tar"]
     (tmp_path / "Tiny.tar").write_bytes(server.data)
-    assert fetch(server, tmp_path).cases == 1
+    assert fetch(server, tmp_path).archive == tmp_path / "Tiny.tar"
     assert server.log == []
 
 
@@ -573,7 +573,7 @@ def test_a_fetch_that_comes_second_uses_what_the_first_has_finished(
 
     monkeypatch.setattr(_fetch, "PartFile", late)
     fetch(server, tmp_path)
-    assert names(tmp_path) == ["Tiny"]
+    assert names(tmp_path) == ["Tiny", "Tiny.tar"]
     assert server.log == []
 
 
@@ -660,7 +660,42 @@ def test_what_a_killed_unpacking_left_is_removed(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
     (tmp_path / "Tiny.tar").write_bytes(server.data)
     fetch(server, tmp_path)
-    assert names(tmp_path) == sorted(["Tiny", other.name])
+    assert names(tmp_path) == sorted(["Tiny", "Tiny.tar", other.name])
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_fetch_stopped_at_its_very_end_is_tidied_up_by_the_next(
+    keep: bool, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_fetch, "_tidy", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(server, tmp_path)
+    assert names(tmp_path) == ["Tiny", "Tiny.tar", "Tiny.tar.part.json"]
+    fetch(server, tmp_path, keep_archive=keep)
+    assert names(tmp_path) == (["Tiny", "Tiny.tar"] if keep else ["Tiny"])
+    fetch(server, tmp_path)  # and what was kept stays
+    assert names(tmp_path) == (["Tiny", "Tiny.tar"] if keep else ["Tiny"])
+
+
+def test_an_archive_put_beside_an_unfinished_part_stays(server: Server, tmp_path: Path) -> None:
+    interrupted(server, tmp_path)
+    (tmp_path / "Tiny.tar").write_bytes(server.data)
+    fetch(server, tmp_path)
+    assert names(tmp_path) == ["Tiny", "Tiny.tar"]
+    assert server.log == []
+
+
+def test_a_part_that_another_process_loads_is_not_tidied_up(server: Server, tmp_path: Path) -> None:
+    fetch(server, tmp_path)
+    with PartFile(tmp_path / "Tiny.tar.part"):
+        fetch(server, tmp_path)
+        assert names(tmp_path) == ["Tiny", "Tiny.tar.part"]
+    fetch(server, tmp_path)
+    assert names(tmp_path) == ["Tiny"]
 
 
 @pytest.mark.parametrize(

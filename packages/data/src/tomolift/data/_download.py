@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import requests
 
 from ._announcement import Announcement, announced, bare, beside, continues, kept_announcement
-from ._files import PartFile, remove, write_durably
+from ._files import PartFile, write_durably
 from ._https import Interrupted, body, get
 from ._room import check_room
 from .errors import BadInput
@@ -145,9 +145,3 @@ def _begun(
 
 def _status(response: requests.Response) -> str:
     return f"{response.status_code} {response.reason}"[:80]
-
-
-def forget(part: PartFile) -> None:
-    """Remove a part that turned out to be worthless."""
-    remove(part.path)
-    remove(beside(part.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ class FetchReport:
         folder: the task folder.
         cases: how many labelled volumes its ``dataset.json`` lists; their files are there.
         digests: of the archive; None where the folder was there before and nothing was done.
-        archive: the archive, where it was kept.
+        archive: the archive, where it was kept or had been there before.
         left_out: desktop leftovers (``._*``, ``.DS_Store``) of the archive, not unpacked.
     """
 
@@ -65,8 +66,8 @@ def fetch_task(
     """Make the task folder ``out_dir / name``, which appears whole or not at all.
 
     A fetch that is killed goes on from where it was when called again. An archive that stands in
-    ``out_dir`` under its published name is used instead of a download. A folder that is there is
-    looked at (``dataset.json`` and whether every file it lists exists) and left alone.
+    ``out_dir`` under its published name is used instead of a download, and stays. A folder that is
+    there is looked at (``dataset.json`` and whether every file it lists exists) and left alone.
 
     The archives' publisher gives MD5 digests, which find a damaged download but no forgery made on
     purpose. Whoever knows the SHA-256 of the archive, for instance from an earlier fetch, passes
@@ -77,7 +78,7 @@ def fetch_task(
         out_dir: where the archive and the folder go; made where absent.
         url: https address of another archive (tar, tar.gz, zip) in MSD layout; needs ``sha256``.
         sha256: hex digest that the archive must have.
-        keep_archive: leave the archive in ``out_dir``.
+        keep_archive: leave the archive that was loaded in ``out_dir``.
         progress: called with "downloading", "checking" or "unpacking", bytes done, bytes in all.
         patience: time-outs and attempts.
 
@@ -94,7 +95,10 @@ def fetch_task(
     folder, archive = Path(out_dir) / name, Path(out_dir) / source.file_name
     with disk_failures_told(Path(out_dir)):
         if folder.is_dir() and any(folder.iterdir()):
-            return FetchReport(folder=folder, cases=_cases_there(folder))
+            report = FetchReport(folder=folder, cases=_cases_there(folder))
+            remove_stale_folders(Path(out_dir), name)
+            _tidy(archive, keep_archive=keep_archive)
+            return report
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise BadInput("E_ARGUMENT", folder, "is no folder", "remove or rename it")
         make_folder(Path(out_dir))
@@ -106,14 +110,12 @@ def fetch_task(
         step = partial(progress, "unpacking") if progress else None
         accept = partial(_accept, archive)
         unpacked = unpack(archive, folder, accept=accept, progress=step)
-        remove(beside(_part_of(archive)))
-        if not keep_archive:
-            remove(archive)
+        _tidy(archive, keep_archive=keep_archive)
     return FetchReport(
         folder=folder,
         cases=len(read_task(folder).cases),
         digests=digests,
-        archive=archive if keep_archive else None,
+        archive=archive if archive.exists() else None,
         left_out=unpacked.left_out,
     )
 
@@ -144,7 +146,7 @@ def _downloaded(
 ) -> Digests:
     """Download to a part beside ``archive``, check it, and give it its name."""
     try:
-        from ._download import Patience, download, forget
+        from ._download import Patience, download
         from ._https import check_url
     except ModuleNotFoundError as error:
         if error.name != "requests":
@@ -159,13 +161,13 @@ def _downloaded(
         raise BadInput("E_DOWNLOAD", _part_of(archive), problem, "wait for it") from error
     with part:
         if archive.exists():  # another process was quicker
-            forget(part)
+            remove(part.path)
             return _checked(archive, source, progress)
         step = partial(progress, "downloading") if progress else None
         download(source.url, part, patience=patience or Patience(), progress=step)
         digests = _digests(part.path, progress)
         if wrong := _difference(digests, source):
-            forget(part)
+            _forget(part)
             cure = "it was removed: fetch again; if it stays so, the archive has been changed"
             raise BadInput("E_CHECKSUM", archive.name, wrong, cure)
         part.publish(archive)
@@ -190,6 +192,28 @@ def _difference(digests: Digests, source: _Source) -> str:
     if source.md5 and digests.md5 != source.md5:
         return f"has MD5 {digests.md5}, expected {source.md5}"
     return ""
+
+
+def _tidy(archive: Path, *, keep_archive: bool) -> None:
+    """Remove what a fetch needed, this one or one that was stopped at its very end.
+
+    An archive that was loaded here has the announcement of its part beside it, and no part. Any
+    other was put there by the user, or kept for him, and stays.
+    """
+    part = _part_of(archive)
+    if part.exists():
+        with suppress(BlockingIOError), PartFile(part) as mine:  # else it is another's to tidy up
+            _forget(mine)
+    elif beside(part).exists():
+        if not keep_archive:
+            remove(archive)
+        remove(beside(part))
+
+
+def _forget(part: PartFile) -> None:
+    """Remove a part; its announcement goes first, which alone would tell of a loaded archive."""
+    remove(beside(part.path))
+    remove(part.path)
 
 
 def _part_of(archive: Path) -> Path:
