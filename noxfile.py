@@ -125,6 +125,16 @@ def sanitize(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["dev"])
+def faults(session: nox.Session) -> None:
+    """Kill, starve and corrupt builds and caches, and keep the outcome.
+
+    Arguments after -- go to tools/faults.py instead, such as `-- --only flips --flips 100`.
+    """
+    kept = ("--json", "docs/results/faults.json", "--write-docs")
+    session.run(PYTHON, "tools/faults.py", *(session.posargs or kept), external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
 def sdist(session: nox.Session) -> None:
     """Build sdist -> wheel of every package outside the checkout; use each wheel alone."""
     with tempfile.TemporaryDirectory(prefix="tomolift-sdist-") as folder:
