@@ -99,4 +99,4 @@ def _value(random: Random, hostile: tuple[Any, ...]) -> Any:
 
 
 def _near(random: Random, number: float) -> float:
-    return random.choice((number + 1, number - 1, -number, number * 2, number + 0.5, 1 / 3))
+    return random.choice((number + 1, number - 1, -number, number * 2, 0.5, 1 / 3))
