@@ -1,10 +1,10 @@
 """Private memory of processes that read a whole cache at the same time.
 
 python -m reading.reader_memory CACHE prints {"forked": bytes, "spawned": ..., "imports": ...,
-"seconds": [CPU time of a slice for each forked reader]}:
-forked from a process that has imported torch, as a DataLoader's workers are, spawned, and what a
-spawned one takes before it opens the cache. Private is what no other process shares: neither the
-page cache nor what a parent has imported.
+"seconds": [CPU time of a slice for each forked reader]}: forked from a process that has imported
+torch, as a DataLoader's workers are, spawned, and what a spawned one takes before it opens the
+cache. Private is what no other process shares: neither the page cache nor what a parent has
+imported.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 from measuring.resident_memory import private_bytes
 
@@ -39,34 +40,39 @@ def main(path: str) -> None:
 class Reader:
     """Private bytes before the cache is opened and when all have read it; CPU seconds a slice."""
 
+    process: BaseProcess
+    end: Connection
     before: int = 0
     after: int = 0
     seconds: float = 0.0
 
 
-def read_at_once(start: str, path: str, *, readers: int) -> list[Reader]:
+def read_at_once(method: str, path: str, *, readers: int) -> list[Reader]:
     """Several processes that read every slice, and live until all have."""
-    context = multiprocessing.get_context(start)
-    pipes = [context.Pipe() for _ in range(readers)]
-    processes = [context.Process(target=read_all, args=(path, theirs)) for _, theirs in pipes]
-    for process in processes:
-        process.start()
-    ends = [ours for ours, _ in pipes]
-    told = [Reader() for _ in processes]
-    for end in ends:
-        end.recv()
-    for one, process in zip(told, processes, strict=True):
-        one.before = private_bytes(process.pid)
-    for end in ends:
-        end.send("read")
-    for one, end in zip(told, ends, strict=True):
-        one.seconds = end.recv()
-    for one, process in zip(told, processes, strict=True):
-        one.after = private_bytes(process.pid)
-    for end, process in zip(ends, processes, strict=True):
-        end.send("end")
-        process.join()
+    told = [start(method, path) for _ in range(readers)]
+    for reader in told:
+        reader.end.recv()
+    for reader in told:
+        reader.before = private_bytes(reader.process.pid)
+    for reader in told:
+        reader.end.send("read")
+    for reader in told:
+        reader.seconds = reader.end.recv()
+    for reader in told:
+        reader.after = private_bytes(reader.process.pid)
+    for reader in told:
+        reader.end.send("end")
+        reader.process.join()
     return told
+
+
+def start(method: str, path: str) -> Reader:
+    context = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=read_all, args=(path, theirs))
+    process.start()
+    theirs.close()  # else nobody would be told that the reader has died
+    return Reader(process, ours)
 
 
 def read_all(path: str, parent: Connection) -> None:
