@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import random
+import shutil
 import signal
 import ssl
 import subprocess
@@ -109,6 +110,9 @@ class Quiet(ThreadingHTTPServer):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for localhost that it has signed itself, made for this run."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not there to make a certificate with")
     path = tmp_path_factory.mktemp("certificate") / "both.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
