@@ -114,6 +114,22 @@ def test_a_ring_reuses_its_buffers_and_ring_0_does_not(cache: Cache) -> None:
     assert len({images.data_ptr() for images, _ in kept}) == len(kept)
 
 
+def test_iterators_over_one_cache_do_not_disturb_each_other(cache: Cache) -> None:
+    slices, volumes = cache.slices(2, seed=1), cache.volumes(1, intensity=ZScore())
+    other = cache.slices(2, seed=1, start=4)
+    together: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[], [], []]
+    for _ in range(4):
+        for drawn, batches in zip(together, (slices, volumes, other), strict=True):
+            drawn += copies([next(batches)])
+    alone = [cache.slices(2, seed=1), cache.volumes(1, intensity=ZScore()),
+             cache.slices(2, seed=1, start=4)]  # fmt: skip
+    for drawn, batches in zip(together, alone, strict=True):
+        expected = copies(batches)[:4]
+        for (images, labels), (others, other_labels) in zip(drawn, expected, strict=True):
+            assert torch.equal(images, others)
+            assert torch.equal(labels, other_labels)
+
+
 def test_an_error_in_the_thread_surfaces_in_the_consumer(cache: Cache) -> None:
     (path,) = cache.path.glob("volumes/b.*image.npy")
     path.write_bytes(path.read_bytes()[:-1])

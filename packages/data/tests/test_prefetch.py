@@ -44,7 +44,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_batches_come_in_order_and_the_thread_ends_with_them() -> None:
     assert list(prefetched(Recorder(), "abcdefg", ring=3)) == list("ABCDEFG")
-    assert not feeding_threads()
+    wait_until(lambda: not feeding_threads())
 
 
 @pytest.mark.parametrize(("ring", "ahead"), [(0, 3), (2, 2), (3, 2), (5, 2)])
@@ -70,7 +70,7 @@ def test_an_error_comes_after_the_batches_that_were_filled_before_it() -> None:
     assert [next(batches), next(batches)] == ["A", "B"]
     with pytest.raises(BadInput, match="was rebuilt"):
         next(batches)
-    assert not feeding_threads()
+    wait_until(lambda: not feeding_threads())
 
 
 def test_an_error_on_delivery_stops_the_thread() -> None:
@@ -80,7 +80,7 @@ def test_an_error_on_delivery_stops_the_thread() -> None:
 
     with pytest.raises(MemoryError, match="a"):
         next(prefetched(Undeliverable(), "abcdefg", ring=3))
-    assert not feeding_threads()
+    wait_until(lambda: not feeding_threads())
 
 
 def test_a_hundred_iterators_left_early_leave_no_thread() -> None:
@@ -90,7 +90,7 @@ def test_a_hundred_iterators_left_early_leave_no_thread() -> None:
             next(batches)
         del batches
     gc.collect()
-    assert not feeding_threads()
+    wait_until(lambda: not feeding_threads())
 
 
 def test_the_collector_may_close_an_iterator_in_its_own_thread() -> None:
@@ -117,6 +117,28 @@ def test_the_collector_may_close_an_iterator_in_its_own_thread() -> None:
         assert done.wait(10)
     finally:
         gc.enable()
+    wait_until(lambda: not feeding_threads())
+
+
+def test_the_collector_may_close_an_iterator_whose_thread_waits_for_a_lock() -> None:
+    """Whoever holds a lock allocates, and so collects: the thread cannot go on until it is done."""
+    lock, waiting = threading.Lock(), threading.Event()
+
+    def wait(index: int) -> None:
+        if index == 2:
+            waiting.set()
+            with lock:
+                pass
+
+    batches = prefetched(Recorder(wait), "abcdefg", ring=2)
+    with lock:
+        next(batches)
+        next(batches)
+        assert waiting.wait(10)
+        closing = threading.Thread(target=batches.close, daemon=True)
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
     wait_until(lambda: not feeding_threads())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Generator, Sequence
 from queue import SimpleQueue
@@ -42,13 +41,12 @@ def prefetched(
     stopped = threading.Event()
     for _ in range(ring or 2):
         permits.put(None)
-    thread = threading.Thread(
+    threading.Thread(
         target=_work,
         args=(filler, plans, filled, permits, stopped),
         name="tomolift-feeder",
         daemon=True,
-    )
-    thread.start()
+    ).start()
     owner = os.getpid()
     try:
         for drawn in range(len(plans)):
@@ -63,12 +61,10 @@ def prefetched(
                 problem = "is drawn from in a forked process, which has no feeding thread"
                 raise BadInput("E_ARGUMENT", "batches", problem, "call slices or volumes there")
     finally:
+        # the thread is not joined: the collector may close this generator anywhere, in the thread
+        # itself, or where a lock is held that the thread waits for
         stopped.set()
         permits.put(None)
-        # the collector may close this generator in the thread itself, or while Python ends, when
-        # threads can no longer be joined
-        if thread is not threading.current_thread() and not sys.is_finalizing():
-            thread.join()
 
 
 def _work(
