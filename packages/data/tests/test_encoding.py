@@ -54,6 +54,8 @@ def test_what_does_not_fit_int16_goes_to_float32_exactly_where_it_can(
     ("image", "error"),
     [
         (np.array([[[0, 2**24 + 1]]], np.int32), 1.0),
+        (np.array([[[0, 2**60 + 1]]], np.int64), 1.0),
+        (np.array([[[0, 2**63 + 3]]], np.uint64), 3.0),
         (np.array([[[0, 0.1]]], np.float64), abs(0.1 - float(np.float32(0.1)))),
     ],
 )

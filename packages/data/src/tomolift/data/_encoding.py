@@ -70,8 +70,9 @@ def float32_plane(
     check_finite(encoded, plane_index=plane_index, path=path)
     if np.can_cast(plane.dtype, np.float32):
         return encoded, 0.0
-    # longdouble holds every 64-bit integer, float64 does not
-    return encoded, float(np.abs(plane.astype(np.longdouble) - encoded).max())
+    # float64 holds the difference exactly, but not every 64-bit integer: longdouble does
+    exact = plane.astype(np.longdouble) if plane.dtype in (np.int64, np.uint64) else plane
+    return encoded, float(np.abs(exact - encoded).max())
 
 
 def check_finite(plane: npt.NDArray[Any], *, plane_index: int, path: Path) -> None:
