@@ -143,7 +143,7 @@ def is_temporary(name: str) -> bool:
 def remove_stale(folder: Path, *, name: str | None = None) -> None:
     """Remove temporary files, all or those of one name, of processes of this machine that died."""
     for path in folder.glob("*.tmp" if name is None else f"{glob.escape(name)}.*.tmp"):
-        if owner_of(path.name) == "a dead process":
+        if owner_of(path.name) == "a dead process" and not path.is_dir():
             path.unlink(missing_ok=True)
 
 
@@ -170,8 +170,12 @@ def _is_alive(process_id: str) -> bool:
 
 
 def remove_stale_folders(folder: Path, name: str) -> None:
-    """Remove what killed processes of this machine left of making ``folder / name``."""
-    for path in folder.glob(f"{name}.*.tmp"):
+    """Remove what killed processes of this machine left of making ``folder / name``.
+
+    And the temporary files of what is named after it, such as ``name.tar``.
+    """
+    remove_stale(folder, name=name)
+    for path in folder.glob(f"{glob.escape(name)}.*.tmp"):
         if owner_of(path.name) == "a dead process":
             shutil.rmtree(path)
 
