@@ -56,11 +56,11 @@ class Aftermath:
     def read(self, cache: Path, start: str, what: str, *, meanwhile: bool = False) -> None:
         """Read like a user; `meanwhile` a build goes on."""
         seen = seen_by_reader(cache)
-        if seen.startswith(NO_CACHE):
+        if start == NOTHING and seen.startswith(NO_CACHE):
             self.seen["no cache"] += 1
         elif seen == self.starts.finished:
             self.seen["the new cache"] += 1
-        elif start != NOTHING and seen == self.starts.readable[start]:
+        elif seen == self.starts.readable.get(start):
             self.seen["the older cache"] += 1
         elif meanwhile and REBUILT in seen:
             self.seen["that a build replaced what they had opened"] += 1

@@ -78,7 +78,8 @@ def hole(name: str) -> Callable[[Path, int], None]:
     """Return what makes a file a terabyte long, without a byte of it on the disk."""
 
     def place(folder: Path, megabytes: int) -> None:
-        os.truncate(folder / name, TERABYTE)
+        (path,) = folder.glob(name)
+        os.truncate(path, TERABYTE)
 
     return place
 
@@ -105,6 +106,6 @@ BOMBS = {
     "CACHE.json of brackets": Bomb("cache", "E_CACHE", nested("CACHE.json")),
     "journal of 1 TB": Bomb("cache", "E_CACHE", hole("journal.jsonl")),
     "journal of brackets": Bomb("cache", "E_CACHE", nested("journal.jsonl")),
-    "record of 1 TB": Bomb("cache", "E_CACHE", hole("volumes/case_000.json")),
-    "volume of 1 TB": Bomb("cache", "E_CACHE", hole("volumes/case_000.image.npy")),
+    "record of 1 TB": Bomb("cache", "E_CACHE", hole("volumes/case_000.*.json")),
+    "volume of 1 TB": Bomb("cache", "E_CACHE", hole("volumes/case_000.*.image.npy")),
 }

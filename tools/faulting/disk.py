@@ -25,7 +25,7 @@ PROMISE = (
     "line and a non-zero exit status, leaves what was there, and the rerun ends in the same bytes"
 )
 NEEDS_ROOM = ("open", "write", "fallocate", "mkdir")
-EVERYTHING = (*NEEDS_ROOM, "fsync", "rename", "unlink", "rmdir")
+EVERYTHING = (*NEEDS_ROOM, "truncate", "fsync", "rename", "unlink", "rmdir")
 
 
 def run(count: int, *, seed: int, scratch: Path) -> Outcome:

@@ -4,8 +4,8 @@ Every operation of a writer becomes events: of a file's contents (bytes at a pla
 a folder's entries (a name set or removed). An event is durable once its own file or folder was
 fsynced after it; of the others any may be lost, independently of their order, and a write may be
 torn. That is harsher than journaling file systems, which keep the order of entries and write a
-new file's entry with the file. A rename never loses the file itself: the old name goes only where
-the new one has come. Not modelled: disks that lie about fsync, sectors that rot, a lost fallocate
+new file's entry with the file. A rename within a folder is one change of it; between two folders it
+never loses the file itself: the old name goes only where the new one has come. Not modelled: disks that lie about fsync, sectors that rot, a lost fallocate
 that leaves old contents of other files behind.
 """
 
@@ -31,14 +31,20 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """One change that a power cut may undo: of contents where `data` or `size` says so."""
+    """One change that a power cut may undo: of a name, or of contents where there is none.
+
+    A name gets an `entry`, which loses its `old_name` if that was in the same folder, or it goes.
+    Contents get `data` at `offset` or, without any, room for `size`; `cuts`: no more than `size`.
+    """
 
     node: Node
     name: str = ""
     entry: Node | None = None
+    old_name: str = ""
     data: bytes = b""
     offset: int = 0
     size: int = 0
+    cuts: bool = False
     needs: Event | None = None
 
     @property
@@ -79,7 +85,8 @@ class Recording:
         """Take over an operation that is going to succeed."""
         self.operations = operation.number
         kinds: dict[str, Callable[[Operation], None]] = {
-            "open": self._open, "write": self._write, "fallocate": self._allocate,
+            "open": self._open, "write": self._write, "fallocate": self._resize,
+            "truncate": self._resize,
             "fsync": self._sync, "rename": self._rename, "unlink": self._remove,
             "rmdir": self._remove, "mkdir": self._make_folder,
         }  # fmt: skip
@@ -127,8 +134,9 @@ class Recording:
         event = Event(node, data=operation.data, offset=offset, size=size)
         self.events.append((operation.number, event))
 
-    def _allocate(self, operation: Operation) -> None:
-        event = Event(self._known(operation.path), size=operation.offset or 0)
+    def _resize(self, operation: Operation) -> None:
+        cuts = operation.kind == "truncate"
+        event = Event(self._known(operation.path), size=operation.offset or 0, cuts=cuts)
         self.events.append((operation.number, event))
 
     def _sync(self, operation: Operation) -> None:
@@ -139,9 +147,12 @@ class Recording:
 
     def _rename(self, operation: Operation) -> None:
         node, target = self._known(operation.path), operation.target or operation.path
-        coming = Event(self._known(target.parent), target.name, node)
-        going = Event(self._known(operation.path.parent), operation.path.name, needs=coming)
-        self.events += [(operation.number, coming), (operation.number, going)]
+        old, new = self._known(operation.path.parent), self._known(target.parent)
+        coming = Event(new, target.name, node, old_name=operation.path.name if old is new else "")
+        self.events.append((operation.number, coming))
+        if old is not new:
+            going = Event(old, operation.path.name, needs=coming)
+            self.events.append((operation.number, going))
 
     def _remove(self, operation: Operation) -> None:
         event = Event(self._known(operation.path.parent), operation.path.name)
@@ -165,8 +176,8 @@ class Recording:
         for name in path.relative_to(self.root).parts:
             found = None
             for _, event in self.events:
-                if event.node is node and event.name == name:
-                    found = event.entry
+                if event.node is node and name in (event.name, event.old_name):
+                    found = event.entry if event.name == name else None
             node = found
         return node
 
@@ -177,13 +188,16 @@ def apply(
     """Let one event happen."""
     node = event.node.number
     if event.entry is not None:
-        entries.setdefault(node, {})[event.name] = event.entry
+        entries.setdefault(node, {}).pop(event.old_name, None)
+        entries[node][event.name] = event.entry
     elif event.name:
         entries.setdefault(node, {}).pop(event.name, None)
     else:
         held = data.setdefault(node, bytearray())
         kept = event.data[: len(event.data) // 2] if halved else event.data
         end = event.offset + len(kept) if event.data else event.size
+        if event.cuts:
+            del held[event.size :]
         held.extend(bytes(max(0, end - len(held))))
         held[event.offset : event.offset + len(kept)] = kept
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import shutil
 import sys
-import tarfile
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +10,6 @@ from faulting.starts import NOTHING
 from faulting.states import difference, folder_bytes
 
 from tomolift.data import BadInput, open_cache, write_prediction
-from tomolift.data._cli import main as command_line
 
 
 class PredictionWriter:
@@ -71,49 +65,3 @@ class PredictionWriter:
 
     def _write(self) -> None:
         write_prediction(self._cache, self._case, self._labels, self._path, overwrite=True)
-
-
-class FetchWriter:
-    """Runs `tomolift data fetch` where the archive is there: checks it, unpacks it, removes it."""
-
-    name = "fetch"
-    starts = ("an archive",)
-    _task_name = "Small"
-
-    def __init__(self, task_dir: Path, root: Path) -> None:
-        root.mkdir(parents=True)
-        self.root = root
-        self._archive = root.parent.with_suffix(".tar")
-        with tarfile.open(self._archive, "w") as archive:
-            archive.add(task_dir, arcname=self._task_name)
-        self._sha256 = hashlib.sha256(self._archive.read_bytes()).hexdigest()
-        self._whole = folder_bytes(task_dir)
-        names = {f"{self._task_name}/{name}": data for name, data in self._whole.items()}
-        self._expected = {f"{self._task_name}/": b"", **names}
-
-    def place(self, start: str) -> None:
-        """Put the archive there alone."""
-        shutil.rmtree(self.root)
-        self.root.mkdir()
-        shutil.copy(self._archive, self.root / f"{self._task_name}.tar")
-
-    def act(self) -> int:
-        """Run the command line in this process."""
-        source = ["--url", f"https://example.org/{self._task_name}.tar", "--sha256", self._sha256]
-        with redirect_stdout(io.StringIO()):
-            return command_line(["fetch", self._task_name, str(self.root), *source])
-
-    def judge(self, start: str) -> str:
-        """Allow no folder and the whole one."""
-        folder = self.root / self._task_name
-        return difference(folder_bytes(folder), self._whole) if folder.exists() else ""
-
-    def is_finished(self) -> bool:
-        """Return whether the folder is there."""
-        return (self.root / self._task_name).exists()
-
-    def rerun(self) -> str:
-        """Fetch again."""
-        if status := self.act():
-            return f"fetched again, it ended with {status}"
-        return difference(folder_bytes(self.root), self._expected)

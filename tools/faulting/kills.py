@@ -136,12 +136,12 @@ class _Killing:
             self.aftermath.read(self.cache, self.start, "while building", meanwhile=True)
 
     def _finished(self, moment: Moment, status: int) -> None:
+        what = f"the build that survived {moment} from {self.start}"
         if status:
             said = self.output.read_text()
-            self.aftermath.failures.append(
-                f"{moment} from {self.start} ended with {status}: {said}"
-            )
-        self.aftermath.compare(self.cache, f"the build that survived {moment} from {self.start}")
+            self.aftermath.failures.append(f"{what} ended with {status}: {said[-300:]}")
+        else:
+            self.aftermath.compare(self.cache, what)
         shutil.rmtree(self.cache, ignore_errors=True)
 
     def _end_orphans(self, group: int, what: str) -> None:

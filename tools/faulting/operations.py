@@ -10,6 +10,7 @@ import builtins
 import fcntl
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,11 +27,12 @@ class Operation:
 
     Attributes:
         number: from 1, in the order of this process.
-        kind: open, write, fallocate, fsync, rename, unlink, mkdir or rmdir.
+        kind: open, write, fallocate, truncate, fsync, rename, unlink, mkdir or rmdir.
         path: what it is done to; of a rename the old name.
         target: of a rename the new name.
         data: of a write the bytes.
-        offset: of a write its place, None: the file's end; of a fallocate the size afterwards.
+        offset: of a write its place, None: the file's end; of
+            a fallocate or truncate the size afterwards.
         flags: of an open.
         call: does it and returns what the caller waits for; a write takes the bytes to write.
     """
@@ -59,7 +61,9 @@ def observed(root: Path, react: React) -> Iterator[None]:
     """Hand every operation below `root` to `react`, whose result or exception the caller gets."""
     observer = _Observer(root.resolve(), react)
     with ExitStack() as stack:
-        for name in ("open", "write", "pwrite", "posix_fallocate", "fsync", "mkdir"):
+        for name in (
+            "open", "write", "pwrite", "posix_fallocate", "ftruncate", "fsync", "mkdir",
+        ):  # fmt: skip
             stack.enter_context(patch.object(os, name, getattr(observer, name)))
         for name in ("rename", "replace"):
             stack.enter_context(patch.object(os, name, observer.renaming(getattr(os, name))))
@@ -125,6 +129,12 @@ class _Observer:
 
         return self.see("fallocate", self.behind(descriptor), call, offset=offset + length)
 
+    def ftruncate(self, descriptor: int, length: int) -> None:
+        def call() -> None:
+            self.os["ftruncate"](descriptor, length)
+
+        return self.see("truncate", self.behind(descriptor), call, offset=length)
+
     def fsync(self, descriptor: int) -> None:
         return self.see("fsync", self.behind(descriptor), lambda: self.os["fsync"](descriptor))
 
@@ -180,8 +190,9 @@ class _Raw(io.FileIO):
 
 
 def position(descriptor: int) -> int | None:
-    """Return where the next write goes; None: to the end, whatever that is then."""
-    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+    """Return where the next write goes; None: to the end, whatever that is then (or a pipe)."""
+    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    if not is_file or fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
         return None
     return os.lseek(descriptor, 0, os.SEEK_CUR)
 

@@ -8,9 +8,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Protocol
 
-from faulting.file_writers import FetchWriter, PredictionWriter
+from faulting.fetch_writer import FetchWriter
+from faulting.file_writers import PredictionWriter
 from faulting.small_task import SmallTask, write_task
-from faulting.starts import NOW, Starts
+from faulting.starts import NOTHING, NOW, Starts
 from faulting.states import NO_CACHE, difference, folder_bytes, seen_by_reader
 
 from tomolift.data import build_cache
@@ -80,13 +81,15 @@ class BuildWriter:
         return 0
 
     def judge(self, start: str) -> str:
-        """Allow no cache, the new one, and the one that was there; no case may be blamed."""
+        """Allow the new cache and what was there, an older one or none; no case may be blamed."""
         journal = self.root / "journal.jsonl"
         if journal.exists() and b'"failed"' in journal.read_bytes():
             return "a sound volume was quarantined"
         seen = seen_by_reader(self.root)
-        allowed = {self._from.finished, self._from.readable.get(start)}
-        return "" if seen in allowed or seen.startswith(NO_CACHE) else f"a reader saw {seen}"
+        if start == NOTHING and seen.startswith(NO_CACHE):
+            return ""
+        allowed = (self._from.finished, self._from.readable.get(start))
+        return "" if seen in allowed else f"a reader saw {seen}"
 
     def is_finished(self) -> bool:
         """Return whether a reader gets the new cache."""
