@@ -178,3 +178,21 @@ def test_temporary_files_of_dead_processes_are_swept_and_of_live_ones_kept(
     assert not torn.exists()
     assert alive.exists()
     assert elsewhere.exists()
+
+
+def test_what_a_worker_that_outlived_its_build_leaves_is_swept_by_the_next(
+    task: Any, tmp_path: Path
+) -> None:
+    task.add("a")
+    child = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    host = socket.gethostname().partition(".")[0]
+    left = tmp_path / f"cache/tmp/a.image.{host}.{child}.01234567.tmp"
+    left.parent.mkdir(parents=True)
+    left.touch()
+
+    def end(*_: Any) -> None:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1, progress=end)
+    assert not left.exists()

@@ -101,6 +101,7 @@ def _whole(work: _Work) -> BuildReport:
     with _files.locked(work.cache / "lock"):
         plan, entries = _ingest(work, work.cache / JOURNAL)
         fingerprint = finish(work.task, work.configuration, entries, work.cache)
+        _sweep(work.cache)  # workers of a killed build may have lived on when this one began
     return report_of(plan, entries, fingerprint)
 
 
@@ -146,12 +147,16 @@ def _ingest(work: _Work, journal: Path) -> tuple[Plan, dict[str, Entry]]:
     cache = work.cache
     _files.make_folder(cache / "volumes")
     _files.make_folder(cache / "tmp")
-    for folder in (cache, cache / "volumes", cache / "tmp"):
-        _files.remove_stale(folder)
+    _sweep(cache)
     mend_journal(journal)
     plan = plan_build(work.task, work.selected, work.configuration, cache)
     entries = _carry_out(plan, journal, work.workers, work.progress)
     return plan, {case.name: entries[case.name] for case in work.selected}
+
+
+def _sweep(cache: Path) -> None:
+    for folder in (cache, cache / "volumes", cache / "tmp"):
+        _files.remove_stale(folder)
 
 
 def _carry_out(
