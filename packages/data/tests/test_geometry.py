@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tomolift.data import build_cache, open_cache, read_volume
+from tomolift.data import build_cache, check_cache, open_cache, read_volume
 
 ORIENTATIONS = [
     "".join(letters)
@@ -44,6 +44,7 @@ def test_every_orientation_is_cached_as_nibabels_closest_canonical(task: Any, co
     for depth, short in ((4, "drop"), (9, "pad")):
         cache_dir = task.folder.parent / f"cache{depth}"
         build_cache(task.folder, cache_dir, depth=depth, short=short, workers=1)
+        assert check_cache(cache_dir) == ()
         cache = open_cache(cache_dir)
         info = cache["a"]
         image = nib.as_closest_canonical(nib.load(task.image("a")))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tomolift.data._radix import BLOCK
 from tomolift.data._statistics import PERCENTILES, Statistics, StreamingStatistics
 
 
@@ -28,6 +29,8 @@ def volumes() -> list[np.ndarray[Any, Any]]:
         np.exp(normal / 50).astype(np.float32),
         np.array([[[-0.0, 0.0, -1e-40, 1e-40, 3e38]]], np.float32),
         np.full((1, 1, 1), -2.5, np.float32),
+        generator.integers(-500, 500, (1, BLOCK // 400, 500)).astype(np.int16),  # two blocks
+        generator.normal(0, 1e3, (1, BLOCK // 400, 500)).astype(np.float32),
     ]
 
 

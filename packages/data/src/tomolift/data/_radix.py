@@ -100,7 +100,7 @@ class RadixCounts:
         if upper >= _SIGN:
             lower = _PATTERNS - 1 - lower
         bits = (upper << 16 | lower).astype(np.uint32)
-        return bits.view(np.float32) + np.float32(0)  # -0.0 is no other value than 0.0
+        return bits.view(np.float32)
 
 
 def _find(counts: _Counts, ranks: npt.NDArray[np.int64]) -> tuple[_Counts, _Counts]:
