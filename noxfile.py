@@ -36,6 +36,7 @@ BUILD = ("scikit-build-core", "pybind11", "cmake", "ninja", "hatchling", "editab
 CHECK = (
     "pytest", "pytest-benchmark", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy",
     "import-linter", "clang-format", "virtualenv",
+    "blosc2",  # a peer in the benchmarks of data
 )  # fmt: skip
 
 
