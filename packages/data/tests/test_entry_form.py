@@ -47,7 +47,7 @@ def test_no_field_may_be_left_out(entry: dict[str, Any]) -> None:
         ("shape", [4, 5]), ("shape", ["4", 5, 6]), ("shape", [4, 5, 4097]), ("shape", [4, 5, 0]),
         ("shape", [4.0, 5, 6]), ("dtype", "|O"), ("dtype", []), ("valid", [0, 5]),
         ("valid", [-1, 4]), ("valid", [4, 4]), ("valid", [0, 4, 5]), ("record_bytes", -1),
-        ("record_bytes", 2**63), ("record_crc32", "0"), ("notes", "float32"),
+        ("record_bytes", 2**40), ("record_crc32", "0"), ("notes", "float32"),
         ("notes", ["\x1b[2J"]),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ import gzip
 import os
 import resource
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -178,3 +179,15 @@ def test_a_hostile_file_name_stays_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         read(tmp_path / "a\nb\x1b[31m.nii")
     assert str(caught.value).isprintable()
+
+
+def test_a_scaled_value_beyond_float64_is_infinite_without_a_warning(
+    tmp_path: Path, save_nifti: Callable[..., Path]
+) -> None:
+    path = save_nifti(tmp_path / "large.nii", np.full((2, 2, 1), 1e300))
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<2f", data, 112, 1e30, 0.0)
+    path.write_bytes(data)
+    with open_nifti(path) as stream:
+        ((_, plane),) = stream.values()
+    assert np.isposinf(plane).all()

@@ -15,6 +15,9 @@ from ._headers import MAX_SIDE
 from ._msd import IGNORE_LABEL, is_case_name
 from .errors import CODES
 
+# label counts of 4096 slices and 255 classes are 8 MB; a file is read whole that says its size
+MAX_RECORD_BYTES = 2**26
+
 _Check = Callable[[Any], bool]
 _KEY = re.compile("[0-9a-f]{64}")  # SHA-256; it stands in file names
 
@@ -86,7 +89,7 @@ _BY_STATUS: dict[str, dict[str, _Check]] = {
         "shape": _is_shape,
         "dtype": lambda value: value in IMAGE_DTYPES,
         "valid": _is_range,
-        "record_bytes": _is_integer,
+        "record_bytes": lambda value: _is_integer(value, 1, MAX_RECORD_BYTES),
         "record_crc32": _is_integer,
         "notes": lambda value: isinstance(value, list) and all(map(_is_line, value)),
     },

@@ -55,7 +55,8 @@ class NiftiStream:
         """Yield like :meth:`planes`, with slope and intercept applied (float64 where scaled)."""
         for index, plane in self.planes():
             if self.header.scaled:
-                plane = plane * np.float64(self.header.slope) + self.header.intercept
+                with np.errstate(over="ignore"):  # infinity is for the caller to refuse
+                    plane = plane * np.float64(self.header.slope) + self.header.intercept
             yield index, plane
 
 
