@@ -226,8 +226,8 @@ NO_CASE_HAS = {
     "E_EMPTY": "test_build.py",
     "E_CACHE": "test_build.py",
     "E_BUSY": "test_garbage.py",
-    "E_DOWNLOAD": "test_fetch.py",
-    "E_CHECKSUM": "test_fetch.py",
+    "E_DOWNLOAD": "fetching/test_servers.py",
+    "E_CHECKSUM": "fetching/test_fetch.py",
     "E_ARCHIVE": "test_archive_hostile.py",
     "E_SPACE": "test_archive.py",
 }
