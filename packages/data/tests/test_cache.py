@@ -92,6 +92,20 @@ def test_a_cache_that_was_rebuilt_is_never_mixed_with_the_new_one(
     assert open_cache(tmp_path / "cache").raw("b").shape == (5, 5, 5)
 
 
+def test_a_record_that_goes_while_it_is_asked_for_was_rebuilt(
+    cubes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1)
+    cache = open_cache(tmp_path / "cache")
+
+    def meanwhile(*arguments: Any) -> None:
+        build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, axes="stored")
+
+    monkeypatch.setattr("tomolift.data._cache.check_stamp", meanwhile)
+    with pytest.raises(BadInput, match=r"\.json: was rebuilt; open it again"):
+        cache["a"]
+
+
 def test_an_open_cache_outlives_a_build_that_adds_cases(cubes: Any, tmp_path: Path) -> None:
     build_cache(cubes.folder, tmp_path / "cache", depth=5, workers=1, cases=["a"])
     cache = open_cache(tmp_path / "cache")

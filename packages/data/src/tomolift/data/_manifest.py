@@ -22,7 +22,7 @@ from ._format import (
 )
 from ._msd import IGNORE_LABEL
 from ._record_form import check_record
-from ._stamps import Stamp, stamp_of
+from ._stamps import Stamp, stamp_of, was_rebuilt
 from .errors import BadInput
 
 MAX_MANIFEST_BYTES = 2**28
@@ -148,6 +148,8 @@ def read_signed(path: Path, *, limit: int, crc: int | None = None) -> dict[str, 
     """
     try:
         data = _bytes_of(path, limit=limit)
+    except FileNotFoundError as error:  # the end of a build has removed it just now
+        raise was_rebuilt(path) from error
     except OSError as error:
         raise BadInput("E_CACHE", path, f"cannot be read ({error.strerror})", REBUILD) from error
     content = _signed_content(data, path)
