@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from faulting.mutants_gzip import gzip_mutant
-from faulting.mutants_images import ImageMutant, decompressed, image_writer
+from faulting.mutants_images import LENIENT, ImageMutant, decompressed, image_writer
 from faulting.mutants_nifti import nifti_mutant, nifti_seeds
 from faulting.mutants_target import Target, Trial, require
 from nibabel.filebasedimages import ImageFileError
@@ -40,7 +40,10 @@ def prepare_oracle(folder: Path) -> Trial:
         path = write(mutant)
         with open_nifti(path) as stream:
             planes = np.stack([plane.copy() for _, plane in stream.planes()])
-        if decompressed(mutant[1])[108:112].strip(b"\0\x80") == b"":  # 0.0 or -0.0
+        plain = decompressed(mutant[1])
+        if not plain:
+            return LENIENT
+        if plain[108:112].strip(b"\0\x80") == b"":  # 0.0 or -0.0
             return NO_OFFSET
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nibabel's own; a NaN in an unused field
