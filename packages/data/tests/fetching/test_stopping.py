@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tomolift.data import _fetch
+from tomolift.data import _fetch, _fetch_archive
 from tomolift.data._disk import DiskFailure
 from tomolift.data._files import PartFile, temporary_path
 
@@ -84,7 +84,7 @@ def test_a_fetch_that_comes_second_uses_what_the_first_has_finished(
         (tmp_path / "Tiny.tar").write_bytes(server.data)
         return PartFile(path)
 
-    monkeypatch.setattr(_fetch, "PartFile", late)
+    monkeypatch.setattr(_fetch_archive, "PartFile", late)
     server.fetch(tmp_path)
     assert server.listing(tmp_path) == ["Tiny", "Tiny.tar"]
     assert server.log == []
@@ -163,7 +163,7 @@ def test_a_fetch_stopped_at_its_very_end_is_tidied_up_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_fetch, "_tidy", stopped)
+        patch.setattr(_fetch, "tidy", stopped)
         with pytest.raises(KeyboardInterrupt):
             server.fetch(tmp_path)
     assert server.listing(tmp_path) == ["Tiny", "Tiny.tar", "Tiny.tar.part.json"]
