@@ -4,9 +4,11 @@ Every operation of a writer becomes events: of a file's contents (bytes at a pla
 a folder's entries (a name set or removed). An event is durable once its own file or folder was
 fsynced after it; of the others any may be lost, independently of their order, and a write may be
 torn. That is harsher than journaling file systems, which keep the order of entries and write a
-new file's entry with the file. A rename within a folder is one change of it; between two folders it
-never loses the file itself: the old name goes only where the new one has come. Not modelled: disks that lie about fsync, sectors that rot, a lost fallocate
-that leaves old contents of other files behind.
+new file's entry with the file. A rename within a folder is one change of it; between two folders
+it never loses the file itself: the old name goes only where the new one has come.
+
+Not modelled: disks that lie about fsync, sectors that rot, a lost fallocate that leaves old
+contents of other files behind, and what is written through memory maps.
 """
 
 from __future__ import annotations
