@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from tomolift.data import BadInput, build_cache, check_cache, open_cache
-from tomolift.data._files import VolumeFile, append_durably
+from tomolift.data._files import VolumeFile, append_durably, this_machine
 
 Bytes = Callable[[Path], dict[str, bytes]]
 
@@ -166,7 +165,7 @@ def test_temporary_files_of_dead_processes_are_swept_and_of_live_ones_kept(
 ) -> None:
     task.add("a")
     build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
-    host = socket.gethostname().partition(".")[0]
+    host = this_machine()
     dead = tmp_path / f"cache/tmp/a.image.{host}.4194304.01234567.tmp"
     torn = tmp_path / f"cache/CACHE.json.{host}.4194304.01234567.tmp"
     alive = tmp_path / f"cache/tmp/a.image.{host}.{os.getpid()}.01234567.tmp"
@@ -185,7 +184,7 @@ def test_what_a_worker_that_outlived_its_build_leaves_is_swept_by_the_next(
 ) -> None:
     task.add("a")
     child = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
-    host = socket.gethostname().partition(".")[0]
+    host = this_machine()
     left = tmp_path / f"cache/tmp/a.image.{host}.{child}.01234567.tmp"
     left.parent.mkdir(parents=True)
     left.touch()

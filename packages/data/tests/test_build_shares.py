@@ -176,6 +176,16 @@ def test_a_cache_of_which_only_shares_are_there_says_how_to_finish_it(
         open_cache(tmp_path / "cache")
 
 
+def test_a_mistyped_last_build_leaves_what_shares_have_made(task: Any, tmp_path: Path) -> None:
+    for index, name in enumerate("abc"):
+        task.add(name, seed=index)
+    cache = tmp_path / "cache"
+    build_cache(task.folder, cache, depth=5, workers=1, share=(1, 1))
+    with pytest.raises(BadInput, match="E_EMPTY"):
+        build_cache(task.folder, cache, depth=70, workers=1)
+    assert build_cache(task.folder, cache, depth=5, workers=1).reused == ("a", "b", "c")
+
+
 def test_a_share_waits_for_a_build_of_the_whole_cache(task: Any, tmp_path: Path) -> None:
     task.add("a")
     cache = tmp_path / "cache"

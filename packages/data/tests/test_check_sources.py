@@ -127,6 +127,14 @@ def test_cases_that_are_gone_or_new_are_listed(plain: Any, cache: Path) -> None:
     )] == [("new", False, True), ("a", True, False)]  # fmt: skip
 
 
+def test_renamed_classes_are_listed(plain: Any, cache: Path) -> None:
+    plain.labels = {"0": "background", "1": "tumour", "2": "organ"}
+    plain.write()
+    ((case, code, message),) = told(cache, plain)
+    assert (case, code) == ("", "E_CHANGED")
+    assert "and are ['background', 'tumour', 'organ']" in message
+
+
 def test_a_cache_of_chosen_cases_does_not_miss_the_others(plain: Any, tmp_path: Path) -> None:
     build_cache(plain.folder, tmp_path / "few", depth=5, workers=1, cases=["b"])
     assert check_cache(tmp_path / "few", sources=plain.folder) == ()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tomolift.data import open_cache
+from tomolift.data import build_cache, open_cache
 from tomolift.data._cli import main
 
 
@@ -174,3 +174,15 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("verify", "build", "info", "check", "phantom"))
+
+
+def test_a_reader_that_leaves_is_no_error_of_the_cache(task: Any, tmp_path: Path) -> None:
+    for index in range(3):
+        task.add(f"c{index}", seed=index)
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tomolift.data", "info", str(tmp_path / "cache")]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -12,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tomolift.data._files import append_durably, locked, owner_of, remove_stale
+from tomolift.data._files import append_durably, locked, owner_of, remove_stale, this_machine
 
 
 def temporary_of(process: int | str, *, host: str | None = None) -> str:
-    return f"a.{host or socket.gethostname().partition('.')[0]}.{process}.01234567.tmp"
+    return f"a.{host or this_machine()}.{process}.01234567.tmp"
 
 
 def test_a_zombie_counts_as_dead_because_it_cannot_write(tmp_path: Path) -> None:
@@ -30,6 +29,14 @@ def test_a_zombie_counts_as_dead_because_it_cannot_write(tmp_path: Path) -> None
         assert not left.exists()
     finally:
         os.waitpid(child, 0)
+
+
+def test_a_process_of_another_container_of_the_same_name_is_not_asked_for(tmp_path: Path) -> None:
+    host, _, namespace = this_machine().rpartition("-")
+    left = tmp_path / temporary_of(4194304, host=f"{host}-{int(namespace, 16) + 1:x}")
+    left.touch()
+    remove_stale(tmp_path)
+    assert left.exists()  # its number means another process there, which may live
 
 
 def test_owners_of_temporary_files_are_told_apart() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,11 +13,11 @@ import pytest
 
 from tomolift.data import BadInput, DiskFailure, build_cache, check_cache, collect_garbage
 from tomolift.data._cli import main
+from tomolift.data._files import this_machine
 
 Bytes = Callable[[Path], dict[str, bytes]]
 DEAD = 4194304  # above Linux's largest process number
 KEY = "0123456789abcdef"  # of no case
-HOST = socket.gethostname().partition(".")[0]
 
 
 @pytest.fixture
@@ -29,8 +28,10 @@ def cache(task: Any, tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def temporary(folder: Path, name: str, process: int, *, host: str = HOST, days: float = 0) -> Path:
-    path = folder / f"{name}.{host}.{process}.01234567.tmp"
+def temporary(
+    folder: Path, name: str, process: int, *, host: str | None = None, days: float = 0
+) -> Path:
+    path = folder / f"{name}.{host or this_machine()}.{process}.01234567.tmp"
     path.write_bytes(b"12345")
     stamp = time.time() - days * 86400
     os.utime(path, (stamp, stamp))

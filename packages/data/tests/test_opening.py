@@ -46,6 +46,11 @@ def other_classes(task: Any) -> None:
     task.write()
 
 
+def swapped_classes(task: Any) -> None:
+    task.labels = {"0": "background", "1": "tumour", "2": "organ"}
+    task.write()
+
+
 def other_path(task: Any) -> None:
     task.image("b").rename(task.folder / "b.nii.gz")
     task.entries[1]["image"] = "b.nii.gz"
@@ -69,7 +74,12 @@ CHANGES: dict[str, tuple[Change, str]] = {
         r"case b: image file changed \(path \./imagesTr/b\.nii\.gz -> b\.nii\.gz\); build again",
     ),
     "a file gone": (lambda task: task.label("b").unlink(), r"case b: label file is gone; build"),
-    "classes": (other_classes, r"case a: classes 3 -> 4 \(and 1 more changed\); build again"),
+    "a class more": (
+        other_classes, r"classes are \['background', .* 'vessel'\] now, were .*; build again",
+    ),
+    "classes renamed": (
+        swapped_classes, r"classes are .* 'tumour', 'organ'\] now, were .*; build again",
+    ),
     "a case gone": (one_less, r"case b: is no longer in .*dataset\.json; build again"),
     "a case added": (
         lambda task: task.add("c", seed=2), r"case c: is not in the cache; build again",

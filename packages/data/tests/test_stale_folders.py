@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
-from tomolift.data._files import remove_stale_folders
+from tomolift.data._files import remove_stale_folders, this_machine
 
 
 def test_stale_folders_go_and_so_do_stale_files_of_what_is_named_after_them(tmp_path: Path) -> None:
-    owner = f"{socket.gethostname().partition('.')[0]}.4194304.01234567"
+    owner = f"{this_machine()}.4194304.01234567"
     folder = tmp_path / f"Task.{owner}.tmp"
     folder.mkdir()
     (folder / "dataset.json").write_bytes(b"")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import itertools
 import os
-import socket
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from tomolift.data import (
     write_labels,
     write_prediction,
 )
+from tomolift.data._files import this_machine
 
 Array = np.ndarray[Any, Any]
 ORIENTATIONS = [
@@ -419,7 +419,7 @@ def test_what_a_killed_write_of_the_same_file_left_is_swept_and_nothing_else(
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)  # this process id is of no process now
-    host = socket.gethostname().partition(".")[0]
+    host = this_machine()
     dead = tmp_path / f"a[1].nii.{host}.{child}.0123abcd.tmp"
     others = [
         tmp_path / f"b.nii.{host}.{child}.0123abcd.tmp",  # of another file

@@ -56,7 +56,10 @@ def _listed_otherwise(task: Task, manifest: Manifest) -> list[Defect]:
     where = task.folder / "dataset.json"
     gone = [case for case in manifest.entries if case not in listed]
     new = sorted(listed - manifest.entries.keys()) if manifest.whole_task else []
+    names = list(manifest.label_names), list(task.label_names)
+    renamed = [f"classes were {names[0]} and are {names[1]}"] if names[0] != names[1] else []
     return [
+        *(_defect(where, "", "E_CHANGED", change) for change in renamed),
         *(_defect(where, case, "E_CHANGED", f"does not list case {case}") for case in gone),
         *(_defect(where, case, "E_CHANGED", f"lists case {case} now") for case in new),
     ]

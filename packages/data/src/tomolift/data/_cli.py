@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: all is well. 1: ``verify`` or ``check`` found defects. 2: bad input or a failing disk; one
     line on standard error names the file and the cure (``build``: a line a quarantined volume, and
-    the rest built). 130: interrupted from the keyboard.
+    the rest built). 130: interrupted from the keyboard. 141: nobody reads what is printed.
 
     Example:
         >>> main(["verify", "/nowhere"])
@@ -41,12 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         options = _parser().parse_args(argv)
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except SystemExit as exit_:  # argparse: 0 after --help, 2 after a usage error
         return exit_.code if isinstance(exit_.code, int) else 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `... | head`: what is still buffered must not fail at exit either
+        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdout.fileno())
+        return 141  # 128 + SIGPIPE, as of every Unix tool
     except (BadInput, OSError, RuntimeError) as error:
         print(f"{PROGRAM}: error: {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -50,7 +50,7 @@ def disk_failures_told(folder: Path, *, again: str = _GO_ON) -> Iterator[None]:
     """
     try:
         yield
-    except DiskFailure:
+    except (DiskFailure, BrokenPipeError):  # no disk is a pipe: whoever read what we print left
         raise
     except OSError as error:
         number = error.errno or errno.EIO

@@ -131,8 +131,7 @@ def sync_folder(folder: Path) -> None:
 
 def temporary_path(folder: Path, name: str) -> Path:
     """Return a fresh name that tells which process of which machine owns it."""
-    host = socket.gethostname().partition(".")[0]
-    return folder / f"{name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    return folder / f"{name}.{this_machine()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
 
 
 def is_temporary(name: str) -> bool:
@@ -147,6 +146,15 @@ def remove_stale(folder: Path, *, name: str | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
+def this_machine() -> str:
+    """Return what tells where a process number means the same process: host and PID namespace.
+
+    Containers may share a name and not their processes.
+    """
+    host = socket.gethostname().partition(".")[0]
+    return f"{host}-{Path('/proc/self/ns/pid').stat().st_ino:x}"
+
+
 def owner_of(name: str) -> str:
     """Return who owns a temporary file: ``a dead process``, a live one, or one elsewhere, in words.
 
@@ -155,7 +163,7 @@ def owner_of(name: str) -> str:
     match = _TEMPORARY.fullmatch(name)
     if match is None:
         return ""
-    if match["host"] != socket.gethostname().partition(".")[0]:
+    if match["host"] != this_machine():
         return f"machine {match['host']}"
     return f"process {match['pid']}" if _is_alive(match["pid"]) else "a dead process"
 

@@ -18,7 +18,7 @@ from ._format import (
     canonical_json,
     signed,
 )
-from ._journal import Entry, named_files, rewrite, rewrite_journal
+from ._journal import Entry, known_entries, named_files, rewrite, rewrite_journal
 from ._msd import IGNORE_LABEL, Task
 from ._share import share_journals, share_locks
 from .errors import BadInput
@@ -72,8 +72,14 @@ def _remove_shares(cache: Path) -> None:
 
 
 def _nothing_built(task: Task, entries: dict[str, Entry], cache: Path) -> BadInput:
-    """Return the error, and take back what the attempt left where there was no cache before."""
-    if not (cache / MANIFEST).exists():
+    """Return the error, and take back what the attempt left where nothing was before.
+
+    Finished volumes of shares or of a build that was stopped, with other options, stay: one option
+    mistyped must not cost the work of a cluster.
+    """
+    known = known_entries(cache).values()
+    finished = any(entry["status"] == "ok" for each in known for entry in each)
+    if not finished and not (cache / MANIFEST).exists():
         _remove_shares(cache)
         _files.remove(cache / JOURNAL)
         for folder in (cache / "volumes", cache / "tmp"):

@@ -46,13 +46,15 @@ def compare_sources(path: Path, manifest: Manifest, task_dir: Path) -> None:
     """
     task = read_task(task_dir)
     listed = {case.name: case for case in task.cases}
+    if manifest.label_names != task.label_names:
+        problem = f"classes are {list(task.label_names)} now, were {list(manifest.label_names)}"
+        raise BadInput("E_CHANGED", path, problem, "build again")
     changes: dict[str, str] = {}
     for name, entry in manifest.entries.items():
         if name not in listed:
             changes[name] = f"is no longer in {task_dir / 'dataset.json'}"
             continue
         now = {**entry, "sources": sources_of(task, listed[name])}
-        now["classes"] = len(task.label_names)
         if change := what_changed(entry, now):
             changes[name] = change
     if manifest.whole_task:
