@@ -82,3 +82,19 @@ def test_a_lock_that_was_removed_while_waiting_is_taken_anew(tmp_path: Path) -> 
         path.parent.rmdir()
     waiting.join(timeout=10)
     assert there == [True]
+
+
+def test_no_more_volumes_are_begun_than_there_are_workers_until_one_is_in_the_journal(
+    task: Any, tmp_path: Path
+) -> None:
+    for index in range(8):
+        task.add(f"c{index}", seed=index)
+    records: list[int] = []
+
+    def slow_to_note(done: int, total: int, case: str, status: str) -> None:
+        time.sleep(0.5 if done == 1 else 0)  # a disk on which the journal takes long
+        records.append(len(list((tmp_path / "cache/volumes").glob("*.json"))))
+
+    build_cache(task.folder, tmp_path / "cache", depth=5, workers=2, progress=slow_to_note)
+    assert len(records) == 8
+    assert records[0] <= 2

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import islice
 
 from ._ingest import ingest_case
 from ._jobs import CaseJob, Ingested
@@ -16,16 +17,22 @@ from ._jobs import CaseJob, Ingested
 def ingested_by_pool(jobs: list[CaseJob], workers: int) -> Iterator[tuple[CaseJob, Ingested]]:
     """Yield each job with what became of it, as they finish.
 
+    A job begins once the caller is back from noting another: no more than ``workers`` are begun
+    and not noted, and no more are lost to a kill, however slow the disk of the notes is.
+
     Raises:
         OSError: the cache's disk failed.
         BrokenProcessPool: a worker died.
     """
     context = multiprocessing.get_context("spawn")  # fork would copy threads' locks
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
-        futures = {pool.submit(ingest_case, job): job for job in jobs}
+        waiting = iter(jobs)
+        begun = {pool.submit(ingest_case, job): job for job in islice(waiting, workers)}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            while begun:
+                for future in wait(begun, return_when=FIRST_COMPLETED).done:
+                    yield begun.pop(future), future.result()
+                    begun |= {pool.submit(ingest_case, job): job for job in islice(waiting, 1)}
         finally:
             pool.shutdown(cancel_futures=True)
 
