@@ -36,8 +36,8 @@ def draw(standings: Sequence[Standing], path: Path) -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel(
-        "times as good as the must, at 1; short marks: the aim; red: missed, blue: must met, "
-        "green: aim met"
+        "times as good as the must, at 1; short marks: the aim\n"
+        "red: missed, blue: must met, green: aim met"
     )
     figure.savefig(path, dpi=100, metadata={"Software": None})
     pyplot.close(figure)
