@@ -13,6 +13,11 @@ HEAD = """# Reliability: what was broken on purpose, and what survived
 Generated from docs/results/faults.json by `python tools/faults.py --json docs/results/faults.json
 --write-docs`. An attempt is one kill, one failed operation, one malformed input, one flipped bit;
 a failure is an attempt after which the promise did not hold.
+
+Kills are real. Failing disks are played by replaced functions of Python's `os`, not by a device;
+power cuts are those of a model of what fsync promises (tools/faulting/disk_model.py says what it
+leaves out): no machine was switched off. How each experiment is done stands at the top of its
+file in tools/faulting. Checkpoints and training are not covered yet.
 """
 
 
