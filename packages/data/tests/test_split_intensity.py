@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import pickle
 import struct
 import tracemalloc
@@ -210,3 +211,31 @@ def test_pooling_takes_the_memory_of_a_slice_not_of_a_volume(task: Any, tmp_path
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < image.nbytes / 2  # 12.6 MB: a slice is 0.5, its indices 2, the counts 0.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": math.nan},
+        {"std": -1.0},
+        {"minimum": 10.0, "maximum": -10.0},
+        {"maximum": 10**400},
+        {"percentiles": {}},
+        {"percentiles": [1, 2]},
+        {"mean": None},
+    ],
+)
+def test_statistics_that_no_volume_can_have_are_refused(change: dict[str, Any]) -> None:
+    percentiles = dict.fromkeys(PERCENTILES, 0.5)
+    sound = Statistics(0.0, 1.0, 0.5, 0.2, percentiles)
+    forged = {**sound.to_json(), **change}
+    assert Statistics.from_json(sound.to_json()) == sound
+    with pytest.raises(ValueError, match="statistics:"):
+        Statistics.from_json(forged)
+    with pytest.raises(ValueError, match="statistics:"):
+        SplitIntensity.from_json({"policy": "zscore", "statistics": forged})
+
+
+def test_a_policy_that_is_no_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="no text"):
+        SplitIntensity.from_json({"policy": 3, "statistics": {}})

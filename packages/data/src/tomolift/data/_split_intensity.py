@@ -48,8 +48,11 @@ class SplitIntensity:
         """Return what :meth:`to_json` gave.
 
         Raises:
-            KeyError, TypeError, ValueError: ``content`` has not that form.
+            KeyError, TypeError, ValueError: ``content`` has not that form (BadInput is a
+                ValueError).
         """
+        if not isinstance(content["policy"], str):
+            raise TypeError("policy is no text")
         policy = parse_intensity(content["policy"])
         return cls(policy, Statistics.from_json(content["statistics"]))
 

@@ -53,18 +53,32 @@ class Statistics:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Statistics:
-        """Return what :meth:`to_json` gave.
+        """Return what :meth:`to_json` gave; plain data from a stranger is believed no further.
 
         Raises:
-            KeyError, TypeError, ValueError: ``content`` has not that form.
+            ValueError: ``content`` has not that form, or no volume can have these statistics.
         """
-        return cls(
-            minimum=float(content["minimum"]),
-            maximum=float(content["maximum"]),
-            mean=float(content["mean"]),
-            std=float(content["std"]),
-            percentiles={float(p): float(v) for p, v in content["percentiles"].items()},
-        )
+        try:
+            statistics = cls(
+                minimum=float(content["minimum"]),
+                maximum=float(content["maximum"]),
+                mean=float(content["mean"]),
+                std=float(content["std"]),
+                percentiles={float(p): float(v) for p, v in content["percentiles"].items()},
+            )
+        except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"statistics: {type(error).__name__}: {error}") from error
+        statistics._check()
+        return statistics
+
+    def _check(self) -> None:
+        if set(self.percentiles) != set(PERCENTILES):
+            raise ValueError(f"statistics: percentiles are {sorted(self.percentiles)}")
+        numbers = (self.minimum, self.maximum, self.mean, self.std, *self.percentiles.values())
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("statistics: a number is not finite")
+        if self.minimum > self.maximum or self.std < 0:
+            raise ValueError("statistics: minimum above maximum, or a negative deviation")
 
 
 class StreamingStatistics:
