@@ -15,7 +15,7 @@ from tomolift.data import (
     ZScore,
     parse_intensity,
 )
-from tomolift.data._intensity import stored_rescale
+from tomolift.data._intensity import Rescale, stored_rescale
 from tomolift.data._intensity_text import intensity_text
 
 STATISTICS = Statistics(-1000.0, 3000.0, 50.0, 400.0, {0.5: -900.0, 99.5: 1100.0})
@@ -147,3 +147,26 @@ def test_a_policy_from_elsewhere_has_no_text() -> None:
 
     with pytest.raises(BadInput, match=r"^intensity: Halved has no text form; .*E_ARGUMENT"):
         intensity_text(Halved())
+
+
+def test_a_clip_is_left_out_only_where_it_changes_no_bit() -> None:
+    generator = np.random.default_rng()
+    left_out = 0
+    for _ in range(200):
+        first, last = sorted(generator.integers(-32768, 32768, 2).tolist())
+        slope, intercept = float(generator.choice([1.0, 0.3, -2.0])), float(generator.normal())
+        clipped = MinMax().rescale(
+            Statistics(*sorted((slope * first + intercept, slope * last + intercept)), 0.0, 1.0, {})
+        )
+        clipped = clipped.in_stored_units(slope=slope, intercept=intercept)
+        lean = clipped.without_needless_clip(first, last)
+        left_out += not lean.clip
+        stored = generator.integers(first, last + 1, 999).astype(np.int16)
+        stored[:2] = first, last
+        results = np.full((2, 999), np.nan, np.float32)
+        clipped.apply(stored, results[0])
+        lean.apply(stored, results[1])
+        assert results[0].tobytes() == results[1].tobytes()
+    assert left_out > 50
+    assert Rescale(0.0, 0.01, 0.0, 1.0).without_needless_clip(-1, 99).clip
+    assert Rescale(0.0, 0.01, 0.0, 1.0).without_needless_clip(0, 101).clip

@@ -160,9 +160,13 @@ class Cache:
     def rescale(self, case: str, intensity: Intensity) -> Rescale:
         """Return the map from cached values of ``case`` to network input."""
         info = self[case]
-        return stored_rescale(
+        rescale = stored_rescale(
             intensity, info.statistics, slope=info.slope, intercept=info.intercept, where=case
         )
+        if info.dtype != "<i2":
+            return rescale
+        ends = ((each - info.intercept) / info.slope for each in (info.minimum, info.maximum))
+        return rescale.without_needless_clip(*map(round, ends))
 
     def slice_order(
         self,

@@ -37,6 +37,19 @@ class Rescale:
         shift = (self.shift - intercept) / slope
         return Rescale(shift, self.gain * slope, self.low, self.high)
 
+    def without_needless_clip(self, first: float, last: float) -> Rescale:
+        """Return the same map for stored values ``first`` .. ``last``, not clipped where none is.
+
+        Both roundings rise with the value, so that the two ends tell of all between. The clip is a
+        pass over every slice less. A falling map keeps it: it may make -0 of 0.
+        """
+        ends = np.empty(2, np.float32)
+        self.apply(np.array([first, last], np.float32), ends)
+        unclipped = Rescale(self.shift, self.gain)
+        free = np.empty(2, np.float32)
+        unclipped.apply(np.array([first, last], np.float32), free)
+        return unclipped if self.gain > 0 and np.array_equal(ends, free) else self
+
     def apply(self, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
         """Write the rescaled ``stored`` (int16 or float32) into ``out`` of the same shape."""
         if stored.dtype != out.dtype:  # an operand is converted in pieces, at 1.4 times the cost
