@@ -31,12 +31,21 @@ class Moment:
         return "at a drawn time" if self.seconds else "at a drawn operation"
 
 
-def draw_moment(generator: np.random.Generator, operations: int, seconds: float) -> Moment:
-    """Return a moment of a build that takes so many operations and seconds."""
+def draw_moment(
+    generator: np.random.Generator, operations: int, seconds: float, *, timed: bool
+) -> Moment:
+    """Return a moment of a build that takes so many operations and seconds.
+
+    Args:
+        generator: draws it.
+        operations: of a build with one worker.
+        seconds: that it takes.
+        timed: of a build with one worker, a time is drawn, else an operation.
+    """
     if generator.integers(TWO_WORKERS_EVERY) == 0:
         number = int(generator.integers(1, OPERATIONS_OF_TWO))
         return Moment(workers=2, number=number, alone=bool(generator.integers(2)))
-    if generator.integers(2):
+    if timed:
         return Moment(seconds=float(generator.uniform(0, seconds)))
     place = str(generator.choice(["before", "within", "after"]))
     return Moment(number=int(generator.integers(1, operations + 1)), place=place)

@@ -79,7 +79,9 @@ class _Killing:
             self.start = str(self.generator.choice(self.starts.names))
             self.starts.place(self.start, self.cache)
         before = folder_bytes(self.cache)
-        moment = draw_moment(self.generator, self.operations, self.seconds)
+        # in turn by what was killed: a build that ends before its time is tried again
+        timed = self.kills % 2 == 1
+        moment = draw_moment(self.generator, self.operations, self.seconds, timed=timed)
         self.progress.clear()
         pid = fork(lambda: self._build(moment), output=self.output)
         if moment.seconds:

@@ -33,7 +33,8 @@ def write_labels(
         geometry: of the volume, as :func:`read_volume` returns it.
         labels: (D, H, W) of ``geometry.shape``, an array or CPU tensor of integers 0..254.
         path: ends in ``.nii`` or ``.nii.gz``; its folder exists.
-        overwrite: replace a file that is there.
+        overwrite: replace a file that is there. Without it such a file is refused at the start; one
+            that somebody else makes during the call is replaced all the same.
 
     Raises:
         BadInput: E_ARGUMENT (``path``, or the shape or type of ``labels``) or E_LABEL (a value).
