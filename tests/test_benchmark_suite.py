@@ -1,4 +1,4 @@
-"""The benchmarks of ops and of data run, and what they leave is what their targets ask for."""
+"""The suites of benchmarks run, and what they leave is what their targets ask for."""
 
 from __future__ import annotations
 
@@ -81,3 +81,10 @@ def test_the_suite_of_data_measures_every_target_or_says_why_not_at_tiny_sizes(
         name = target["metric"]
         assert name in reasons or measured.get(name) == target["unit"], name
     assert not set(reasons) & set(measured)
+
+
+@pytest.mark.slow
+def test_the_suite_of_inflation_measures_every_target_at_tiny_sizes(tmp_path: Path) -> None:
+    measured = units_of(run("inflation", tmp_path), {})
+    wanted = {target["metric"]: target["unit"] for target in targets_of("inflation")}
+    assert wanted.items() <= measured.items()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from generated_section import replace_section
+
 from benchmark_history.history import by_machine, newest
 from benchmark_history.plot import draw
-from benchmark_history.runs import Run
+from benchmark_history.runs import HistoryError, Run
 from benchmark_history.suites import Suite
 from benchmark_history.tables import (
     SHOWN_RUNS,
@@ -23,15 +26,29 @@ COMMAND = "python tools/compare_benchmarks.py --write-docs"
 
 
 def write_document(suite: Suite, runs: Sequence[Run], folder: Path) -> Path:
-    """Write the suite's document and, where anything was measured, its plot into the folder."""
+    """Write the suite's document and, where anything was measured, its plot into the folder.
+
+    Raises:
+        HistoryError: the suite has but a section of it, and the document has no place for that.
+    """
     standings = judge(suite.targets, runs)
     plot = folder / f"{suite.name}-ratios.png"
     drawn = any(standing.value is not None for standing in standings)
     if drawn:
         draw(standings, plot)
     path = folder / f"{suite.name}.md"
-    path.write_text(compose(suite, runs, standings, plot=plot.name if drawn else None), "utf-8")
+    text = compose(suite, runs, standings, plot=plot.name if drawn else None)
+    path.write_text(_in_its_place(text, suite, path) if suite.section else text, "utf-8")
     return path
+
+
+def _in_its_place(text: str, suite: Suite, path: Path) -> str:
+    """The whole document with the suite's section; its headings stand a level deeper there."""
+    try:
+        deeper = re.sub(r"^#", "##", text, flags=re.MULTILINE)
+        return replace_section(path.read_text("utf-8"), suite.section, deeper)
+    except (OSError, ValueError) as error:
+        raise HistoryError(f"{path}: no place for the suite {suite.name} ({error})") from error
 
 
 def compose(

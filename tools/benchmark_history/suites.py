@@ -36,6 +36,8 @@ class Suite:
         reading: how its document says that figures are to be read.
         columns: of the table of what a run rests on, besides those that every suite has.
         targets: what shall be reached.
+        section: which part of its document is generated, where others write the rest of it; "" is
+            all of it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Suite:
     reading: str
     columns: tuple[str, ...]
     targets: tuple[Target, ...]
+    section: str = ""
 
 
 def find_suites(root: Path) -> list[Suite]:
