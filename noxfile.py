@@ -30,7 +30,7 @@ CONSTRAINTS = ("-c", str(ROOT / "constraints.txt"))
 
 RUNTIME = (
     "torch", "numpy", "nibabel", "isal", "safetensors", "jaxtyping", "tyro", "rich", "matplotlib",
-    "pillow", "pooch", "requests", "urllib3",
+    "mpmath", "pillow", "pooch", "requests", "urllib3",
 )  # fmt: skip
 BUILD = ("scikit-build-core", "pybind11", "cmake", "ninja", "hatchling", "editables", "build")
 CHECK = (
