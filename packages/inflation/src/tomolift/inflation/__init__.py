@@ -9,6 +9,7 @@ from ._inflate import inflate as inflate
 from ._norms import recalibrate_norms as recalibrate_norms
 from ._report import InflationReport as InflationReport
 from ._report import LayerError as LayerError
+from ._rules import Override as Override
 from ._state_dict import inflate_state_dict as inflate_state_dict
 from ._state_dict import tensor_report as tensor_report
 from ._strategies import PAPER_ALPHAS as PAPER_ALPHAS
