@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from tomolift.models import DilatedResNet18
-from tomolift.models._blocks import ReplicateDepthConv3d
+from tomolift.models._convolution import ReplicateDepthConv3d
 
 
 def _lift(slicewise, volumetric, *, rule):
