@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tomolift.inflation import inflate
+
 
 class Block(nn.Module):
     def __init__(self, before: int, after: int, *, stride: int = 1, dilation: int = 1) -> None:
@@ -87,3 +89,43 @@ def make_slices() -> Callable[..., Tensor]:
         return torch.randn(num_slices, channels, side, side, generator=generator, dtype=dtype)
 
     return make
+
+
+def noise(*shape: int) -> Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.fixture(scope="session")
+def make_noise() -> Callable[..., Tensor]:
+    """Standard normal float64 values of any shape, always the same."""
+    return noise
+
+
+@pytest.fixture(scope="session")
+def assert_constant_volume() -> Callable[..., None]:
+    """Of a layer for 4 channels: every slice, ends included, equals the 2D layer's answer."""
+
+    @torch.no_grad()
+    def check(layer: nn.Module, depth: int = 9, **options: object) -> None:
+        one = noise(2, 4, 13, 11)
+        expected = layer(one)
+        result = inflate(layer, **options)(one.unsqueeze(2).expand(-1, -1, depth, -1, -1))  # type: ignore[arg-type]
+        assert result.shape[2] >= 1
+        torch.testing.assert_close(result, expected.unsqueeze(2).expand_as(result))
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def assert_slicewise() -> Callable[..., None]:
+    """Of a layer for 4 channels: on any volume it answers slice by slice as in 2D."""
+
+    @torch.no_grad()
+    def check(layer: nn.Module, **options: object) -> None:
+        volume = noise(2, 4, 9, 13, 11)
+        result = inflate(layer, **{"depth_stride": 1, **options})(volume)  # type: ignore[arg-type]
+        expected = torch.stack([layer(each) for each in volume.unbind(2)], dim=2)
+        torch.testing.assert_close(result, expected)
+
+    return check

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
@@ -12,33 +14,12 @@ from tomolift.inflation import UnsupportedLayerError, inflate
 
 # torch's own remark about the 2D layers drawn here
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+Check = Callable[..., None]
+MakeNoise = Callable[..., Tensor]
 STRATEGIES = ["average", "center", "triangular", "negative"]
 relaxed = settings(
     max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
-
-
-def noise(*shape: int) -> Tensor:
-    generator = torch.Generator().manual_seed(7)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-@torch.no_grad()
-def assert_constant_volume(layer: nn.Module, depth: int = 9, **options: object) -> None:
-    """Every slice, ends included, equals the 2D layer's answer."""
-    one = noise(2, 4, 13, 11)
-    expected = layer(one)
-    result = inflate(layer, **options)(one.unsqueeze(2).expand(-1, -1, depth, -1, -1))  # type: ignore[arg-type]
-    assert result.shape[2] >= 1
-    torch.testing.assert_close(result, expected.unsqueeze(2).expand_as(result))
-
-
-@torch.no_grad()
-def assert_slicewise(layer: nn.Module, **options: object) -> None:
-    volume = noise(2, 4, 9, 13, 11)
-    result = inflate(layer, depth_stride=1, **options)(volume)  # type: ignore[arg-type]
-    expected = torch.stack([layer(each) for each in volume.unbind(2)], dim=2)
-    torch.testing.assert_close(result, expected)
 
 
 @st.composite
@@ -70,7 +51,7 @@ def convolutions(draw: st.DrawFn, *, odd: bool = False, unit_stride: bool = Fals
 @relaxed
 @given(layer=convolutions(), strategy=st.sampled_from(STRATEGIES))
 def test_any_convolution_is_exact_at_every_slice_of_a_constant_volume(
-    layer: nn.Conv2d, strategy: str
+    layer: nn.Conv2d, strategy: str, assert_constant_volume: Check
 ) -> None:
     assert_constant_volume(layer, depth=13, strategy=strategy)
 
@@ -78,7 +59,7 @@ def test_any_convolution_is_exact_at_every_slice_of_a_constant_volume(
 @relaxed
 @given(layer=convolutions(), strategy=st.sampled_from(STRATEGIES), depth_stride=st.integers(1, 3))
 def test_a_depth_stride_of_its_own_keeps_a_constant_volume_exact(
-    layer: nn.Conv2d, strategy: str, depth_stride: int
+    layer: nn.Conv2d, strategy: str, depth_stride: int, assert_constant_volume: Check
 ) -> None:
     assert_constant_volume(layer, depth=13, strategy=strategy, depth_stride=depth_stride)
 
@@ -90,7 +71,7 @@ def test_a_depth_stride_of_its_own_keeps_a_constant_volume_exact(
     depth_kernel=st.sampled_from([1, 3, 5, 7]),
 )
 def test_a_depth_kernel_of_its_own_keeps_a_constant_volume_exact(
-    layer: nn.Conv2d, strategy: str, depth_kernel: int
+    layer: nn.Conv2d, strategy: str, depth_kernel: int, assert_constant_volume: Check
 ) -> None:
     assert_constant_volume(layer, depth=13, strategy=strategy, depth_kernel=depth_kernel)
 
@@ -98,7 +79,7 @@ def test_a_depth_kernel_of_its_own_keeps_a_constant_volume_exact(
 @relaxed
 @given(layer=convolutions(odd=True), depth_padding=st.sampled_from(["zeros", "replicate"]))
 def test_an_odd_centre_that_keeps_the_size_is_slicewise_exact(
-    layer: nn.Conv2d, depth_padding: str
+    layer: nn.Conv2d, depth_padding: str, assert_slicewise: Check
 ) -> None:
     assume(
         layer.padding == "same"
@@ -116,7 +97,12 @@ def test_an_odd_centre_that_keeps_the_size_is_slicewise_exact(
     ceil_mode=st.booleans(),
 )
 def test_any_pool_is_exact_at_every_slice_of_a_constant_volume(
-    kind: type[nn.Module], kernel: int, stride: int, padded: bool, ceil_mode: bool
+    kind: type[nn.Module],
+    kernel: int,
+    stride: int,
+    padded: bool,
+    ceil_mode: bool,
+    assert_constant_volume: Check,
 ) -> None:
     padding = kernel // 2 if padded else 0
     assert_constant_volume(kind(kernel, stride, padding, ceil_mode=ceil_mode))
@@ -124,7 +110,9 @@ def test_any_pool_is_exact_at_every_slice_of_a_constant_volume(
 
 @relaxed
 @given(kernel=st.integers(1, 4), stride=st.integers(1, 3), padded=st.booleans())
-def test_any_pool_is_slicewise_without_depth_stride(kernel: int, stride: int, padded: bool) -> None:
+def test_any_pool_is_slicewise_without_depth_stride(
+    kernel: int, stride: int, padded: bool, assert_slicewise: Check
+) -> None:
     for kind in (nn.MaxPool2d, nn.AvgPool2d):
         assert_slicewise(kind(kernel, stride, kernel // 2 if padded else 0))
 
@@ -160,12 +148,16 @@ def test_any_pool_is_slicewise_without_depth_stride(kernel: int, stride: int, pa
     ],
     ids=repr,
 )
-def test_layer_is_exact_at_every_slice_of_a_constant_volume(layer: nn.Module) -> None:
+def test_layer_is_exact_at_every_slice_of_a_constant_volume(
+    layer: nn.Module, assert_constant_volume: Check
+) -> None:
     assert_constant_volume(layer)
 
 
 @pytest.mark.parametrize("scale", [2, (2, 3)])
-def test_an_upsampling_without_depth_stride_keeps_every_slice(scale: object) -> None:
+def test_an_upsampling_without_depth_stride_keeps_every_slice(
+    scale: object, assert_slicewise: Check
+) -> None:
     assert_slicewise(nn.Upsample(scale_factor=scale, mode="bilinear"))  # type: ignore[arg-type]
 
 
@@ -208,7 +200,6 @@ def test_zeros_padding_gives_plain_torch_layers() -> None:
         (nn.Softmax(dim=-1), r"Softmax\(dim=-1\) is not over the channels: use dim=1"),
         (nn.Flatten(1, 2), r"Flatten\(1, 2\) counts axes of a slice"),
         (nn.LayerNorm((4, 8, 8)), r"has a weight per position"),
-        (nn.ConvTranspose2d(4, 4, 2, 2), "ConvTranspose2d has no known 3D twin"),
         (nn.PixelShuffle(2), "PixelShuffle has no known 3D twin"),
         (nn.LPPool2d(2, 2), "LPPool2d has no known 3D twin"),
         (nn.LazyConv2d(4, 3), "LazyConv2d"),
@@ -230,19 +221,26 @@ def test_a_layer_without_3d_form_is_refused_by_dotted_name_and_cure(
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
 def test_depth_stride_one_keeps_every_slice_of_a_strided_convolution(
-    kernel: int, padding: int, dilation: int, depth_padding: str
+    kernel: int,
+    padding: int,
+    dilation: int,
+    depth_padding: str,
+    assert_constant_volume: Check,
+    make_noise: MakeNoise,
 ) -> None:
     layer = nn.Conv2d(4, 8, kernel, 2, padding, dilation, dtype=torch.float64)
     net3d = inflate(layer, depth_stride=1, depth_padding=depth_padding)  # type: ignore[arg-type]
-    assert net3d(noise(1, 4, 8, 12, 12)).shape[2] == 8
+    assert net3d(make_noise(1, 4, 8, 12, 12)).shape[2] == 8
     if depth_padding == "replicate":
         assert_constant_volume(layer, depth=8, depth_stride=1)
 
 
 @torch.no_grad()
-def test_an_even_centre_without_depth_stride_answers_for_a_slice_and_the_next() -> None:
+def test_an_even_centre_without_depth_stride_answers_for_a_slice_and_the_next(
+    make_noise: MakeNoise,
+) -> None:
     layer = nn.Conv2d(4, 8, 4, 2, 1, dtype=torch.float64)
-    volume = noise(1, 4, 6, 12, 12)
+    volume = make_noise(1, 4, 6, 12, 12)
     result = inflate(layer, "center", depth_stride=1)(volume)
     expected = layer(volume[0].transpose(0, 1)).transpose(0, 1)
     following = expected[:, [1, 2, 3, 4, 5, 5]]
@@ -253,10 +251,10 @@ def test_an_even_centre_without_depth_stride_answers_for_a_slice_and_the_next() 
 @pytest.mark.parametrize("depth_kernel", [1, 2, 3, 4])
 @pytest.mark.parametrize("padding", [0, "valid", 2, "same"])
 def test_a_depth_kernel_of_its_own_keeps_the_number_of_slices(
-    padding: int | str, depth_kernel: int
+    padding: int | str, depth_kernel: int, assert_constant_volume: Check, make_noise: MakeNoise
 ) -> None:
     layer = nn.Conv2d(4, 8, 5, padding=padding, dtype=torch.float64)
-    result = inflate(layer, depth_kernel=depth_kernel)(noise(1, 4, 8, 12, 12))
+    result = inflate(layer, depth_kernel=depth_kernel)(make_noise(1, 4, 8, 12, 12))
     assert result.shape[2] == 8
     assert_constant_volume(layer, depth=8, depth_kernel=depth_kernel)
 
@@ -264,11 +262,11 @@ def test_a_depth_kernel_of_its_own_keeps_the_number_of_slices(
 @torch.no_grad()
 @pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
 def test_depth_stride_one_keeps_every_slice_of_an_adaptive_pool_of_several_cells(
-    kind: type[nn.Module],
+    kind: type[nn.Module], assert_slicewise: Check, make_noise: MakeNoise
 ) -> None:
     for size in (4, (4, None), (None, 3), (2, 1)):
         assert_slicewise(kind(size))
-    assert inflate(kind(1), depth_stride=1)(noise(1, 4, 9, 8, 8)).shape == (1, 4, 1, 1, 1)
+    assert inflate(kind(1), depth_stride=1)(make_noise(1, 4, 9, 8, 8)).shape == (1, 4, 1, 1, 1)
 
 
 def test_upsampling_that_undoes_an_unknown_depth_stride_is_refused() -> None:

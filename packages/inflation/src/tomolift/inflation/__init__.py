@@ -33,4 +33,5 @@ from .errors import UnsupportedLayerError as UnsupportedLayerError
 from .errors import WeightsFileError as WeightsFileError
 from .layers import DepthExactAvgPool3d as DepthExactAvgPool3d
 from .layers import DepthPaddedConv3d as DepthPaddedConv3d
+from .layers import DepthPaddedConvTranspose3d as DepthPaddedConvTranspose3d
 from .layers import register_layer as register_layer

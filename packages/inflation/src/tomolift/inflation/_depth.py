@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
+from ._phases import Phases, inflate_phases
 from ._strategies import Strategy
-from .errors import UnsupportedLayerError
+from .errors import StrategyError, UnsupportedLayerError
 
 DepthPadding = Literal["zeros", "replicate"]
 SameOr = Literal["same"] | int
@@ -16,7 +17,10 @@ SameOr = Literal["same"] | int
 
 @dataclass(frozen=True)
 class DepthGeometry:
-    """Kernel, stride, padding (before, behind) and dilation of one layer along depth, in slices."""
+    """Kernel, stride, padding (before, behind) and dilation of one layer along depth, in slices.
+
+    The padding of a transposed convolution is what is cut off its full output, as in torch.
+    """
 
     kernel: int
     stride: int
@@ -41,7 +45,7 @@ class Layer:
     depth_kernel: SameOr
     depth_stride: SameOr
     depth_padding: DepthPadding
-    _inflated: dict[int, tuple[nn.Parameter, nn.Parameter]] = field(
+    _inflated: dict[int, tuple[nn.Parameter, nn.Parameter, Phases | None]] = field(
         default_factory=dict, repr=False
     )
 
@@ -51,8 +55,7 @@ class Layer:
 
     def refuse(self, reason: str, cure: str) -> UnsupportedLayerError:
         """The error that names this layer."""
-        where = repr(self.name) if self.name else "the network itself"
-        return UnsupportedLayerError(f"{where}: {reason}: {cure}")
+        return UnsupportedLayerError(f"{_where(self.name)}: {reason}: {cure}")
 
     def stride(self, stride: int) -> int:
         """Depth stride of a layer with this stride along the height; no stride stays none."""
@@ -78,6 +81,28 @@ class Layer:
         reach = dilation * (taps - 1)
         return DepthGeometry(taps, depth_stride, (reach // 2, reach - reach // 2), dilation)
 
+    def transposed_convolution(
+        self, *, kernel: int, stride: int, padding: int, output_padding: int, dilation: int
+    ) -> DepthGeometry:
+        """Depth geometry of a transposed convolution with this geometry along the height.
+
+        One that tiles its output (kernel = stride, nothing cut off or added) also tiles the depth;
+        one that does not stride in depth, but in the plane, has one tap. Where `depth_kernel` or
+        `depth_stride` change something else, what is cut off makes it `depth_stride` times the
+        slices, an odd rest behind.
+        """
+        depth_stride = self.stride(stride)
+        same = self.depth_kernel == "same"
+        if same and kernel == stride and padding == output_padding == 0:
+            return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
+        if same and depth_stride == 1 < stride:
+            return DepthGeometry(1, 1, (0, 0), 1)
+        taps = kernel if kernel == 1 or self.depth_kernel == "same" else self.depth_kernel
+        if taps == kernel and depth_stride == stride:
+            return DepthGeometry(taps, stride, (padding, padding - output_padding), dilation)
+        surplus = dilation * (taps - 1) + 1 - depth_stride
+        return DepthGeometry(taps, depth_stride, (surplus // 2, surplus - surplus // 2), dilation)
+
     def pool(self, *, kernel: int, stride: int, padding: int, dilation: int = 1) -> DepthGeometry:
         """Depth geometry of a pool: one that does not stride in depth sees one slice only."""
         depth_stride = self.stride(stride)
@@ -87,23 +112,51 @@ class Layer:
             return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
         return DepthGeometry(kernel, depth_stride, (padding, padding), dilation)
 
-    def inflate_filter(self, weight: nn.Parameter, depth_kernel: int) -> nn.Parameter:
+    def inflate_filter(
+        self, weight: nn.Parameter, depth_kernel: int, *, phases: Phases | None = None
+    ) -> nn.Parameter:
         """The 3D filter; one shared by several layers is inflated once and stays shared.
 
         That all of them have this layer's strategy has been checked by `inflate`.
+
+        Args:
+            weight: the 2D filter.
+            depth_kernel: number of taps.
+            phases: of a transposed convolution, the taps that meet in an output slice.
+
+        Raises:
+            StrategyError: the strategy has no such filter.
+            UnsupportedLayerError: the filter is shared by a layer with other taps.
         """
         if id(weight) not in self._inflated:
-            inflated = self.strategy.inflate_weight(weight.detach(), depth_kernel).contiguous()
+            inflated = self._inflate(weight.detach(), depth_kernel, phases)
             # the 2D filter is kept beside it, lest its id be given to another one
             self._inflated[id(weight)] = (
                 weight,
-                nn.Parameter(inflated, requires_grad=weight.requires_grad),
+                nn.Parameter(inflated.contiguous(), requires_grad=weight.requires_grad),
+                phases,
             )
-        inflated = self._inflated[id(weight)][1]
-        if inflated.shape[2] != depth_kernel:
+        _, inflated, other_phases = self._inflated[id(weight)]
+        if inflated.shape[2] != depth_kernel or other_phases != phases:
             raise self.refuse(
-                f"its filter is shared by a layer with {inflated.shape[2]} taps and needs "
-                f"{depth_kernel} here",
+                f"its filter is shared by a layer with {inflated.shape[2]} taps"
+                f"{_spread(other_phases)} and needs {depth_kernel}{_spread(phases)} here",
                 "give both the same kernel, or give each its own filter",
             )
         return inflated
+
+    def _inflate(self, weight: Tensor, depth_kernel: int, phases: Phases | None) -> Tensor:
+        try:
+            if phases is None:
+                return self.strategy.inflate_weight(weight, depth_kernel)
+            return inflate_phases(self.strategy, weight, phases)
+        except StrategyError as error:
+            raise StrategyError(f"{_where(self.name)}: {error}") from error
+
+
+def _where(name: str) -> str:
+    return repr(name) if name else "the network itself"
+
+
+def _spread(phases: Phases | None) -> str:
+    return "" if phases is None else f" transposed with stride {len(phases)}"
