@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from tomolift.training._metrics import case_rows, mean_scores, score
+from tomolift.training._metrics import case_rows, score
+from tomolift.training._scores import mean_scores, score_counts
 
 # The paper's class shares: 99.75 % background.
 BACKGROUND_ONLY = torch.tensor([[9975, 0, 0], [20, 0, 0], [5, 0, 0]])
@@ -66,3 +67,15 @@ def test_case_rows_count_every_voxel_once() -> None:
 
 def test_twenty_voxels_in_a_thousand_million_are_no_collapse() -> None:
     assert not score([torch.tensor([[900_000_000, 0], [1000, 20]])]).collapsed
+
+
+def test_scores_of_voxel_counts_are_those_of_the_confusion_matrices() -> None:
+    matrices = [BACKGROUND_ONLY, WITHOUT_TUMOUR, FALSE_TUMOUR]
+    hit = torch.stack([matrix.diag() for matrix in matrices])
+    predicted = torch.stack([matrix.sum(0) for matrix in matrices])
+    true = torch.stack([matrix.sum(1) for matrix in matrices])
+    counts = torch.stack([hit, predicted - hit, true - hit], dim=-1).numpy()
+    found, expected = score_counts(counts), score(matrices)
+    for name, value in vars(expected).items():
+        assert getattr(found, name) == pytest.approx(value), name
+    assert score_counts(counts[:1]).collapsed
