@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tomolift.training import ConfigError
-from tomolift.training._split import Split, choose_cases, keep_split, make_split
+from tomolift.training._split import Split, choose_cases, keep_split, make_split, nested_subset
 
 CASES = tuple(f"case_{index:03d}" for index in range(17))
 
@@ -64,3 +65,19 @@ def test_a_split_file_edited_by_hand_is_refused(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(ConfigError, match="damaged split file"):
         keep_split(path, make_split(CASES))
+
+
+def test_fractions_of_the_training_cases_are_nested() -> None:
+    shares = [nested_subset(CASES, f, fold=1, seed=3) for f in (0.01, 0.25, 0.5, 0.75, 1.0)]
+    assert [len(share) for share in shares] == [1, 4, 8, 13, 17]
+    for smaller, larger in pairwise(shares):
+        assert set(smaller) < set(larger)
+    assert shares[-1] == CASES
+
+
+def test_the_choice_of_a_fraction_depends_on_fold_and_seed_not_on_the_cases_order() -> None:
+    def choose(cases: tuple[str, ...], fold: int, seed: int) -> tuple[str, ...]:
+        return nested_subset(cases, 0.4, fold=fold, seed=seed)
+
+    assert choose(CASES[::-1], 0, 0) == choose(CASES, 0, 0)
+    assert len({choose(CASES, 0, 0), choose(CASES, 1, 0), choose(CASES, 0, 1)}) == 3

@@ -11,19 +11,19 @@ from ._arms import Arm as Arm
 from ._config import ComparisonConfig as ComparisonConfig
 from ._config import Config as Config
 from ._config import DataConfig as DataConfig
-from ._config import TrainingConfig as TrainingConfig
 from ._profile import config_from_json as config_from_json
 from ._profile import load_profile as load_profile
+from ._scores import Scores as Scores
+from ._training_config import TrainingConfig as TrainingConfig
 from .errors import ConfigError as ConfigError
 from .errors import DamagedCheckpointError as DamagedCheckpointError
 from .errors import NonFiniteLossError as NonFiniteLossError
 
 if TYPE_CHECKING:
     from ._experiment import reproduce as reproduce
-    from ._metrics import Scores as Scores
     from ._metrics import score as score
 
-_NEEDS_TORCH = {"reproduce": "._experiment", "Scores": "._metrics", "score": "._metrics"}
+_NEEDS_TORCH = {"reproduce": "._experiment", "score": "._metrics"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ._training_config import TrainingConfig
+
+StartingPoint = Literal["nothing", "source", "2d"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,16 +20,36 @@ class Arm:
         strategy: inflation strategy of tomolift.inflation; None takes no 2D weights (random) or,
             in 2D, all of them.
         starts_from: "source" (the pre-trained 2D network), "2d" (the fine-tuned arm 2d of the
-            same fold and seed, unless the configuration says `source = "pretrained"`), or
-            "nothing".
+            same fold and seed, unless the configuration says another `source`), or "nothing".
         paper_mean_iou: the paper's figure, None where it has none.
+        settings: what this row trains with instead of the profile's values: keys of the training
+            section, in alphabetical order.
     """
 
     label: str
     spatial_dims: int
     strategy: str | None
-    starts_from: str
-    paper_mean_iou: float | None
+    starts_from: StartingPoint
+    paper_mean_iou: float | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def training(self, config: TrainingConfig) -> TrainingConfig:
+        """The row's own configuration: the profile's with this row's settings."""
+        return replace(config, **dict(self.settings))
+
+    def starting_point(self, config: TrainingConfig) -> StartingPoint:
+        """Where its weights come from, given the row's own configuration."""
+        if self.starts_from == "source":
+            return "nothing" if config.source == "none" else "source"
+        # The continued 2D row continues arm 2d by definition, whatever the 3D arms start from.
+        if self.starts_from == "nothing" or self.spatial_dims == 2:
+            return self.starts_from
+        points: dict[str, StartingPoint] = {
+            "finetuned": "2d",
+            "pretrained": "source",
+            "none": "nothing",
+        }
+        return points[config.source]
 
 
 ARMS: dict[str, Arm] = {
@@ -41,7 +66,6 @@ ARMS: dict[str, Arm] = {
         spatial_dims=2,
         strategy=None,
         starts_from="2d",
-        paper_mean_iou=None,
     ),
     "random": Arm(
         label="3D, random initialisation",
@@ -70,6 +94,26 @@ ARMS: dict[str, Arm] = {
         strategy="scaling",
         starts_from="2d",
         paper_mean_iou=0.3689,
+    ),
+    "triangular": Arm(
+        label="3D, triangular taps",
+        spatial_dims=3,
+        strategy="triangular",
+        starts_from="2d",
+    ),
+    "negative": Arm(
+        label="3D, negative outer taps",
+        spatial_dims=3,
+        strategy="negative",
+        starts_from="2d",
+    ),
+    # What 3D training gains without any depth context: the control for every row above.
+    "slicewise": Arm(
+        label="3D, slice by slice",
+        spatial_dims=3,
+        strategy="zero",
+        starts_from="2d",
+        settings=(("depth_kernel", 1), ("depth_stride", 1)),
     ),
 }
 

@@ -13,6 +13,7 @@ from tomolift import data
 from ._config import DataConfig
 from ._device import Compute
 from ._loss import loss_and_confusion
+from ._training_config import Sampling
 from .errors import NonFiniteLossError
 
 
@@ -24,11 +25,23 @@ def evaluate(
     spatial_dims: int,
     config: DataConfig,
     compute: Compute,
+    intensity: data.Intensity | None = None,
+    sampling: Sampling = "corners",
 ) -> dict[str, Tensor]:
     """Confusion matrices of whole cases, in the order of `cases`.
 
     One case is one forward (a batch of several differs from single runs in its last bits); a 2D
     network sees a case's slices as its batch, so both see exactly the same voxels.
+
+    Args:
+        network: 2D or 3D.
+        cache: the volumes.
+        cases: which of them.
+        spatial_dims: 2 feeds slices, 3 volumes.
+        config: intensity policy and zoom.
+        compute: device and precision.
+        intensity: the policy, where it was fitted to training cases; else `config`'s.
+        sampling: how the logits are brought to the labels' grid.
 
     Returns:
         case -> int64 (classes, classes) on the CPU.
@@ -38,7 +51,7 @@ def evaluate(
     """
     was_training = network.training
     network.eval()
-    intensity = data.parse_intensity(config.intensity)
+    intensity = intensity or data.parse_intensity(config.intensity)
     matrices: dict[str, Tensor] = {}
     with torch.inference_mode():
         for case in cases:
@@ -59,6 +72,7 @@ def evaluate(
                     zoom=config.zoom,
                     compute=compute,
                     ignore_label=cache.ignore_label,
+                    sampling=sampling,
                 )
                 if not math.isfinite(float(loss)):
                     raise NonFiniteLossError(

@@ -39,7 +39,9 @@ def reproduce(
         runs = planned_runs(experiment)
         reporter.expect(sum(run.epochs for run in runs))
         results = _perform_all(runs, out, reporter)
-        rows = write_report(experiment, results, out)
+        whole = max(config.comparison.fractions)
+        shown = [result for result in results if result.run.fraction == whole]
+        rows = write_report(experiment, shown, out)
         reporter.say(f"report: {out / 'report.md'}")
     return rows, experiment.cache.label_names
 
@@ -48,7 +50,8 @@ def planned_runs(experiment: Experiment) -> list[Run]:
     """Every run of the comparison, arms in table order within a fold and seed."""
     comparison = experiment.config.comparison
     return [
-        Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed)
+        Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed, fraction=fraction)
+        for fraction in sorted(comparison.fractions, reverse=True)
         for seed in range(comparison.seeds)
         for fold in range(comparison.folds)
         for arm in comparison.arms

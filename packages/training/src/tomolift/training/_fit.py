@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from tomolift.data import Batches, Cache, parse_intensity
+from tomolift.data import Batches, Cache, Intensity, fit_intensity
 
-from ._config import DataConfig, TrainingConfig
+from ._config import DataConfig
 from ._device import Compute
+from ._training_config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,11 @@ class Fit:
     training: TrainingConfig
     compute: Compute
 
+    @cached_property
+    def intensity(self) -> Intensity:
+        """The rescaling policy, fitted to the training cases where its name asks for that."""
+        return fit_intensity(self.data.intensity, self.cache, self.training_cases)
+
     def batches(self, epoch: int) -> Batches:
         """The training batches of an epoch, in an order that depends on (seed, epoch) alone."""
         feed = self.cache.slices if self.spatial_dims == 2 else self.cache.volumes
@@ -54,7 +61,7 @@ class Fit:
             cases=self.training_cases,
             seed=self.seed,
             epoch=epoch,
-            intensity=parse_intensity(self.data.intensity),
+            intensity=self.intensity,
             device=self.compute.device,
         )
 

@@ -34,6 +34,8 @@ def judge(network: nn.Module, fit: Fit) -> tuple[dict[str, Any], dict[str, Tenso
         spatial_dims=fit.spatial_dims,
         config=fit.data,
         compute=fit.compute,
+        intensity=fit.intensity,
+        sampling=fit.training.sampling,
     )
     for name, value in network.named_buffers():
         value.copy_(running[name])  # training goes on as if nobody had looked

@@ -94,6 +94,7 @@ def train_epoch(
             zoom=fit.data.zoom,
             compute=fit.compute,
             ignore_label=fit.cache.ignore_label,
+            sampling=fit.training.sampling,
         )
         valid = int(confusion.sum())
         if valid == 0:

@@ -13,6 +13,8 @@ from tomolift import ops
 from tomolift.ops import reference
 
 from ._device import Compute
+from ._sampling import sampling_stride
+from ._training_config import Sampling
 
 
 def low_resolution_logits(
@@ -46,16 +48,27 @@ def loss_and_confusion(
     zoom: float,
     compute: Compute,
     ignore_label: int,
+    sampling: Sampling = "corners",
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy summed over valid voxels, and the confusion matrix, at the labels' grid.
+
+    Args:
+        network: 2D or 3D.
+        images: float32 (N, 1, H, W) or (N, 1, D, H, W).
+        labels: uint8 (N, H, W) or (N, D, H, W).
+        zoom: as in `low_resolution_logits`.
+        compute: device and precision.
+        ignore_label: the label of voxels that count nowhere.
+        sampling: how the logits are brought to the labels' grid.
 
     Returns:
         loss: float32 scalar, the sum; divide by `confusion.sum()` for the mean.
         confusion: int64 (classes, classes), rows truth.
     """
     logits = low_resolution_logits(network, images, zoom=zoom, compute=compute)
+    stride = sampling_stride(network, labels.shape[1:], zoom=zoom, sampling=sampling)
     cross_entropy = fused_cross_entropy(logits.device)
-    return cross_entropy(logits, labels, ignore_index=ignore_label, reduction="sum")
+    return cross_entropy(logits, labels, ignore_index=ignore_label, reduction="sum", stride=stride)
 
 
 def fused_cross_entropy(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from tomolift.inflation import inflate_state_dict
+from tomolift.inflation import Scaling, Strategy, inflate, inflate_state_dict
 from tomolift.models import DilatedResNet18, LoadReport, load_pretrained, read_checkpoint
 
 from ._arms import Arm
-from ._config import TrainingConfig
+from ._training_config import TrainingConfig
 
 
 def build_network(
@@ -29,7 +30,7 @@ def build_network(
         arm: which row.
         num_classes: background included.
         seed: of the random initialisation.
-        config: depth padding and stride.
+        config: the row's own: depth padding, stride and kernel, alphas.
         start: state dict of a 2D network with the same number of classes; None for arm random.
 
     Returns:
@@ -42,7 +43,8 @@ def build_network(
         return network
     weights = dict(start)
     if arm.strategy is not None:
-        weights = inflate_state_dict(weights, like=network, strategy=arm.strategy)
+        strategy = _strategy(arm.strategy, config)
+        weights = inflate_state_dict(weights, like=network, strategy=strategy)
     network.load_state_dict(weights)
     return network
 
@@ -71,6 +73,8 @@ def _fresh(
     generator = torch.Generator().manual_seed(seed)
     if spatial_dims == 2:
         return DilatedResNet18(num_classes, spatial_dims=2, generator=generator)
+    if config.depth_kernel == 1:
+        return _one_tap(num_classes, generator=generator, config=config)
     return DilatedResNet18(
         num_classes,
         spatial_dims=3,
@@ -78,3 +82,22 @@ def _fresh(
         depth_stride=config.depth_stride or "same",
         generator=generator,
     )
+
+
+def _one_tap(
+    num_classes: int, *, generator: torch.Generator, config: TrainingConfig
+) -> DilatedResNet18:
+    """A 3D network whose filters have one depth tap, from the 2D one's definition."""
+    network = inflate(
+        DilatedResNet18(num_classes, spatial_dims=2, generator=generator),
+        depth_kernel=1,
+        depth_stride=config.depth_stride or "same",
+        depth_padding=config.depth_padding,
+    )
+    return cast(DilatedResNet18, network)
+
+
+def _strategy(name: str, config: TrainingConfig) -> str | Strategy:
+    if name == "scaling":
+        return Scaling(alphas={3: config.alphas_3, 7: config.alphas_7})
+    return name

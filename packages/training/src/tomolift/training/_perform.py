@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tomolift import data
+
 from ._files import locked, write_json, write_text
 from ._fit import Fit
 from ._loop import train
@@ -54,9 +56,19 @@ def _record(run: Run) -> dict[str, Any]:
         "arm": run.arm_name,
         "fold": run.fold,
         "seed": run.seed,
+        "fraction": run.fraction,
+        "intensity": _intensity(run),
         "task_dir": str(task_dir.resolve()) if task_dir else None,
         "config": run.experiment.config.to_json(),
     }
+
+
+def _intensity(run: Run) -> str | dict[str, Any]:
+    """The policy's name, with its statistics where they are the training cases'."""
+    fitted = run.intensity
+    if isinstance(fitted, data.SplitIntensity):
+        return fitted.to_json()
+    return run.experiment.config.data.intensity
 
 
 def _fit(run: Run) -> Fit:
@@ -67,29 +79,29 @@ def _fit(run: Run) -> Fit:
         epochs=run.epochs,
         batch=run.batch,
         seed=run.seed,
-        training_cases=split.training(run.fold),
+        training_cases=run.training_cases,
         evaluation_cases=split.evaluation(run.fold),
         folder=run.folder,
         identity=run.identity,
         cache=experiment.cache,
         data=experiment.config.data,
-        training=experiment.config.training,
+        training=run.training,
         compute=experiment.compute,
     )
 
 
 def _starting_network(run: Run, source: RunResult | None) -> nn.Module:
     experiment = run.experiment
-    num_classes, config = experiment.cache.num_classes, experiment.config.training
+    num_classes = experiment.cache.num_classes
     start: dict[str, Tensor] | None = None
     if source:
         start = final_weights(source)
-    elif run.arm.starts_from != "nothing":
+    elif run.starting_point == "source":
         network, report = network_from_source(
-            run.checkpoint.path, num_classes=num_classes, seed=run.seed, config=config
+            run.checkpoint.path, num_classes=num_classes, seed=run.seed, config=run.training
         )
         write_text(run.folder / "loaded.txt", f"{report.summary()}\n{report.table()}\n")
         start = network.state_dict()
     return build_network(
-        run.arm, num_classes=num_classes, seed=run.seed, config=config, start=start
+        run.arm, num_classes=num_classes, seed=run.seed, config=run.training, start=start
     )

@@ -30,7 +30,7 @@ def prepare(
     Raises:
         ConfigError, data.BadInput: what is wrong with which file or argument, and the cure.
     """
-    data.parse_intensity(config.data.intensity)  # refused now rather than after a cache build
+    _check_intensity(config.data.intensity)
     compute = choose_compute(config.training.precision, threads=config.training.threads)
     say(f"device: {compute.describe()}, {compute.precision}")
     task = task_dir if config.data.task == "folder" else _phantom(config.data, out, say)
@@ -52,6 +52,12 @@ def prepare(
         task_dir=task_dir,
         out=out,
     )
+
+
+def _check_intensity(text: str) -> None:
+    """Refuse an unknown policy now rather than after a cache build."""
+    prefix, _, form = text.partition(":")
+    data.parse_intensity(form if prefix in ("split", "foreground") else text)
 
 
 def _check_weights_first(config: Config) -> None:

@@ -75,6 +75,9 @@ def _convert(value: Any, hint: Any, key: str, origin: str) -> Any:
     if hint == tuple[str, ...] and isinstance(value, list):
         if all(isinstance(item, str) for item in value):
             return tuple(value)
+    elif hint == tuple[float, ...] and isinstance(value, list):
+        if all(type(item) in (int, float) for item in value):
+            return tuple(float(item) for item in value)
     elif hint is float and type(value) in (int, float):
         return float(value)
     elif hint is type(value) or (get_origin(hint) is Literal and isinstance(value, str)):

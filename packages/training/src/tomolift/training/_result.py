@@ -120,7 +120,7 @@ def final_weights(result: RunResult) -> dict[str, Tensor]:
 
 def _csv(run: Run, rows: list[dict[str, Any]]) -> str:
     stream = io.StringIO()
-    where = {"arm": run.arm_name, "fold": run.fold, "seed": run.seed}
+    where = {"arm": run.arm_name, "fold": run.fold, "seed": run.seed, "fraction": run.fraction}
     writer = csv.DictWriter(stream, fieldnames=[*where, *rows[0]], lineterminator="\n")
     writer.writeheader()
     writer.writerows({**where, **row} for row in rows)

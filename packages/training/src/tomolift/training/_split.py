@@ -72,6 +72,29 @@ def make_split(cases: tuple[str, ...], *, folds: int = 5, seed: int = 0) -> Spli
     return Split(tuple(tuple(shuffled[part::folds]) for part in range(folds)))
 
 
+def nested_subset(
+    cases: tuple[str, ...], fraction: float, *, fold: int, seed: int
+) -> tuple[str, ...]:
+    """The first `fraction` of a fold's training cases in an order drawn for fold and seed.
+
+    A smaller fraction is a part of every larger one, and every arm of a fold and seed is given
+    the same cases; another seed draws others, so that the spread over seeds is also that of the
+    choice.
+
+    Args:
+        cases: the fold's training cases.
+        fraction: above 0, at most 1; at least one case is taken.
+        fold: which fold.
+        seed: of the run.
+
+    Returns:
+        The chosen cases, sorted.
+    """
+    order = sorted(cases)
+    random.Random(f"fraction {fold} {seed}").shuffle(order)
+    return tuple(sorted(order[: max(1, round(fraction * len(order)))]))
+
+
 def keep_split(path: Path, wanted: Split) -> Split:
     """Write the split on the first run; on later ones insist that it is still the same.
 

@@ -60,7 +60,8 @@ def _plan(config: Config, task_dir: Path | None, out: Path) -> dict[str, Any]:
         "cases before any are dropped or chosen": listed,
         "out": str(out),
         "runs": [
-            f"{arm} fold {fold} seed {seed}"
+            f"{arm} fold {fold} seed {seed} fraction {fraction:g}"
+            for fraction in sorted(comparison.fractions, reverse=True)
             for seed in range(comparison.seeds)
             for fold in range(comparison.folds)
             for arm in comparison.arms

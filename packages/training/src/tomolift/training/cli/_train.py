@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from .._arms import ARMS
 from .._config import Config
 from .._profile import config_from_json
 from ..errors import ConfigError
@@ -19,24 +18,37 @@ if TYPE_CHECKING:
     from .._run import Run
 
 
+@dataclass(frozen=True)
+class _Which:
+    """Which run of a comparison."""
+
+    arm: str
+    fold: int
+    seed: int
+    fraction: float
+
+
 def train(
     overrides: Annotated[Overrides, tyro.conf.arg(name="")],
     arm: str,
     fold: int = 0,
     seed: int = 0,
+    fraction: float = 1.0,
     out: Path | None = None,
 ) -> int:
     """Train one arm on one fold with one seed, and first the 2D run it starts from.
 
     Args:
         overrides: what differs from the profile.
-        arm: a row of the table: 2d, 2d-continued, random, zero, average, scaling.
+        arm: a row of the table, such as average or average+replicate, see `reproduce --arms`.
         fold: which fold to evaluate on.
         seed: of initialisation and order.
+        fraction: share of the fold's training cases to train on.
         out: the comparison's folder; default runs/PROFILE.
     """
     config, task_dir = resolve(overrides)
-    return _perform(config, task_dir, out or Path("runs") / config.name, arm, fold, seed)
+    which = _Which(arm, fold, seed, fraction)
+    return _perform(config, task_dir, out or Path("runs") / config.name, which)
 
 
 def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
@@ -50,21 +62,21 @@ def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
     try:
         stored = json.loads(path.read_text("utf-8"))
         config = config_from_json(stored["config"], origin=str(path))
-        arm, identity = str(stored["arm"]), str(stored["identity"])
-        fold, seed = int(stored["fold"]), int(stored["seed"])
+        which = _Which(
+            str(stored["arm"]), int(stored["fold"]), int(stored["seed"]), float(stored.get("fraction", 1.0))
+        )
+        identity = str(stored["identity"])
         task_dir = Path(stored["task_dir"]) if stored["task_dir"] else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path}: no run to resume ({error}); give a run's folder") from error
-    return _perform(config, task_dir, run_dir.parent.parent, arm, fold, seed, identity=identity)
+    return _perform(config, task_dir, run_dir.parent.parent, which, identity=identity)
 
 
 def _perform(
     config: Config,
     task_dir: Path | None,
     out: Path,
-    arm: str,
-    fold: int,
-    seed: int,
+    which: _Which,
     *,
     identity: str | None = None,
 ) -> int:
@@ -74,16 +86,21 @@ def _perform(
     from .._say import Reporter
     from ..report import draw_progress
 
-    if arm not in ARMS:
-        raise ConfigError(f"--arm {arm}: expected one of {', '.join(ARMS)}")
-    if not 0 <= fold < config.comparison.split_folds:
-        raise ConfigError(f"--fold {fold}: expected 0 to {config.comparison.split_folds - 1}")
-    config = replace(config, comparison=replace(config.comparison, arms=(arm,)))
-    if seed < 0:
-        raise ConfigError(f"--seed {seed}: expected 0 or more")
+    if not 0 <= which.fold < config.comparison.split_folds:
+        raise ConfigError(f"--fold {which.fold}: expected 0 to {config.comparison.split_folds - 1}")
+    if which.seed < 0:
+        raise ConfigError(f"--seed {which.seed}: expected 0 or more")
+    comparison = replace(config.comparison, arms=(which.arm,), fractions=(which.fraction,))
+    config = replace(config, comparison=comparison)
     with Reporter() as reporter:
         experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
-        run = Run(experiment=experiment, arm_name=arm, fold=fold, seed=seed)
+        run = Run(
+            experiment=experiment,
+            arm_name=which.arm,
+            fold=which.fold,
+            seed=which.seed,
+            fraction=which.fraction,
+        )
         if identity not in (None, run.identity):
             raise ConfigError(
                 f"{out}: volumes, weights, device or torch are not those the run was started with; "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from .._arms import ARMS
+from .._arm_text import arm_named
 from .._result import RunResult
 from ._figure import colour, new_figure, plain, save_figure, whole_epochs
 from ._table import Row
@@ -64,6 +64,6 @@ def _band(
 ) -> None:
     epochs = [record["epoch"] for record in histories[0]]
     values = np.array([[record[key] for record in history] for history in histories])
-    axes.plot(epochs, values.mean(0), ".-", color=colour(index), label=ARMS[arm].label)
+    axes.plot(epochs, values.mean(0), ".-", color=colour(index), label=arm_named(arm).label)
     if len(values) > 1:
         axes.fill_between(epochs, values.min(0), values.max(0), color=colour(index), alpha=0.15)

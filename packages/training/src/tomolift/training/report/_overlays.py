@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from torch import nn
 
-from tomolift import data, ops
+from tomolift import ops
 
 from .._loss import low_resolution_logits
 from .._network import build_network
 from .._result import RunResult, final_weights
 from .._run import Run
+from .._sampling import sampling_stride
 from ._figure import colour, new_figure, save_figure
 
 _CASES_SHOWN = 2
@@ -55,7 +56,7 @@ def finished_network(result: RunResult) -> nn.Module:
         run.arm,
         num_classes=experiment.cache.num_classes,
         seed=run.seed,
-        config=experiment.config.training,
+        config=run.training,
         start=None,
     )
     network.load_state_dict(final_weights(result))
@@ -66,17 +67,19 @@ def predict_slice(run: Run, network: nn.Module, case: str, z: int) -> np.ndarray
     """A network's labels of one slice of a case, uint8 (H, W)."""
     experiment = run.experiment
     cache, config = experiment.cache, experiment.config
-    intensity = data.parse_intensity(config.data.intensity)
     if run.arm.spatial_dims == 2:
-        array = cache.slice(case, z, intensity=intensity)
+        array = cache.slice(case, z, intensity=run.intensity)
     else:
-        array = cache.volume(case, intensity=intensity)
+        array = cache.volume(case, intensity=run.intensity)
     images = torch.as_tensor(array)[None, None].to(experiment.compute.device)
     with torch.inference_mode():
         logits = low_resolution_logits(
             network, images, zoom=config.data.zoom, compute=experiment.compute
         )
-        labels = ops.upsampled_argmax(logits.float().cpu(), array.shape)[0]
+        stride = sampling_stride(
+            network, array.shape, zoom=config.data.zoom, sampling=run.training.sampling
+        )
+        labels = ops.upsampled_argmax(logits.float().cpu(), array.shape, stride=stride)[0]
     return (labels if run.arm.spatial_dims == 2 else labels[z]).numpy()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .._arms import ARMS
+from .._arm_text import arm_named
 from .._baselines import all_background, mean_training_mask
 from .._metrics import Scores, mean_scores, score
 from .._result import RunResult
@@ -82,9 +82,9 @@ def _arm_row(arm: str, results: Sequence[RunResult]) -> Row:
     ]
     return Row(
         arm=arm,
-        label=ARMS[arm].label,
+        label=arm_named(arm).label,
         scores=mean_scores(by_seed),
-        paper_mean_iou=ARMS[arm].paper_mean_iou,
+        paper_mean_iou=arm_named(arm).paper_mean_iou,
         epochs=mine[0].run.epochs,
         seconds_per_epoch=sum(result.seconds_per_epoch for result in mine) / len(mine),
     )
