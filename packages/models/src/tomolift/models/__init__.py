@@ -1,4 +1,4 @@
-"""tomolift.models: dilated ResNets, 2D and 3D from one definition, and checkpoint readers."""
+"""tomolift.models: ResNets and U-Nets, 2D and 3D from one definition, and checkpoint readers."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ from ._dilated_resnet import DilatedResNet50 as DilatedResNet50
 from ._files import write_checkpoint as write_checkpoint
 from ._load import LoadReport as LoadReport
 from ._load import load_pretrained as load_pretrained
+from ._unet import UNet as UNet
 from .errors import CheckpointError as CheckpointError

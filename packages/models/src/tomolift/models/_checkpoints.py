@@ -23,6 +23,7 @@ from .errors import CheckpointError
 Format = Literal["torch-zip", "torch-legacy", "torch-legacy-tar", "safetensors"]
 Naming = Literal["torchvision", "resnet18_8s", "tomolift"]
 
+HEADS = ("fc", "head")  # last layers: a classifier's or a dilated network's, and a U-Net's
 _PAPER_PREFIX = "resnet18_8s."
 # torch's convention, -<8 or more hex digits>.pth, and what looks like one but is a day
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.pth?$")
@@ -41,7 +42,7 @@ class Checkpoint:
         format: how it is stored.
         naming: "torchvision" (a classifier, or no fc), "resnet18_8s" (the paper's prefix, taken
             off) or "tomolift" (plain names with a convolution as fc, or names of our own).
-        num_classes: classes of the segmentation layer `fc`; None where there is none.
+        num_classes: classes of the segmentation layer, `fc` or `head`; None where there is none.
         sha256: of the file, 64 hex digits.
         dropped: names left out: a classifier's Linear `fc`, which segments nothing.
         metadata: what `write_checkpoint` was given; empty for torch's formats.
@@ -104,22 +105,27 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if head is not None and head.ndim == 2:
         dropped = tuple(name for name in ("fc.weight", "fc.bias") if name in tensors)
         tensors = {name: value for name, value in tensors.items() if name not in dropped}
-        head = None
     naming: Naming = "tomolift"
     if prefixed:
         naming = "resnet18_8s"
-    elif head is None and "conv1.weight" in tensors:
+    elif "conv1.weight" in tensors and not any(f"{head}.weight" in tensors for head in HEADS):
         naming = "torchvision"
     return Checkpoint(
         state_dict=tensors,
         path=file,
         format=kind,
         naming=naming,
-        num_classes=None if head is None or head.ndim < 2 else head.shape[0],
+        num_classes=_num_classes(tensors),
         sha256=sha256,
         dropped=dropped,
         metadata=metadata,
     )
+
+
+def _num_classes(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the filters of the last layer where that is a convolution."""
+    heads = [tensors[name] for name in (f"{head}.weight" for head in HEADS) if name in tensors]
+    return heads[0].shape[0] if heads and heads[0].ndim >= 4 else None
 
 
 def _check_name(file: Path, sha256: str) -> None:

@@ -15,7 +15,9 @@ from ._stem import convolve_stem
 from ._strides import STAGES, OutputStride, Strides
 
 EncoderName = Literal["resnet18", "resnet34", "resnet50"]
-_STEM_CHANNELS = 64
+# Children that every network here has, and that a torchvision checkpoint fills.
+ENCODER_LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+STEM_CHANNELS = 64
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class ResNetEncoder(nn.Module):
 
         def layer(index: int) -> nn.Sequential:
             after = architecture.channels[index]
-            before = architecture.channels[index - 1] if index else _STEM_CHANNELS
+            before = architecture.channels[index - 1] if index else STEM_CHANNELS
             first = architecture.block(
                 before,
                 after,
@@ -90,14 +92,14 @@ class ResNetEncoder(nn.Module):
 
         self.conv1 = convolution(
             in_channels,
-            _STEM_CHANNELS,
+            STEM_CHANNELS,
             kernel=7,
             spatial_dims=spatial_dims,
             stride=stages.strides[0],
             depth_stride=depth_strides[0],
             depth_padding=depth_padding,
         )
-        self.bn1 = batch_norm(_STEM_CHANNELS, spatial_dims=spatial_dims)
+        self.bn1 = batch_norm(STEM_CHANNELS, spatial_dims=spatial_dims)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = max_pool(spatial_dims=spatial_dims, depth_stride=depth_strides[1])
         self.layer1, self.layer2, self.layer3, self.layer4 = (layer(index) for index in range(4))
