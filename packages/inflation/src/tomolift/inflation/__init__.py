@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ._beyond_paper import ACS as ACS
+from ._beyond_paper import Slicewise as Slicewise
+from ._beyond_paper import TwoPlusOne as TwoPlusOne
+from ._beyond_paper import ZeroSumNoise as ZeroSumNoise
 from ._check import check_inflation as check_inflation
 from ._depth import Layer as Layer
 from ._in_channels import adapt_in_channels as adapt_in_channels
@@ -23,6 +27,8 @@ from ._strategies import Strategy as Strategy
 from ._strategies import TapStrategy as TapStrategy
 from ._strategies import Triangular as Triangular
 from ._strategies import resolve_strategy as resolve_strategy
+from ._strategy_json import strategy_from_json as strategy_from_json
+from ._strategy_json import strategy_to_json as strategy_to_json
 from .errors import ContractError as ContractError
 from .errors import DepthCollapsedError as DepthCollapsedError
 from .errors import InflationError as InflationError
@@ -31,7 +37,9 @@ from .errors import StrategyError as StrategyError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
 from .errors import UnsupportedLayerError as UnsupportedLayerError
 from .errors import WeightsFileError as WeightsFileError
+from .layers import AcsConv3d as AcsConv3d
 from .layers import DepthExactAvgPool3d as DepthExactAvgPool3d
 from .layers import DepthPaddedConv3d as DepthPaddedConv3d
 from .layers import DepthPaddedConvTranspose3d as DepthPaddedConvTranspose3d
+from .layers import TwoPlusOneConv3d as TwoPlusOneConv3d
 from .layers import register_layer as register_layer

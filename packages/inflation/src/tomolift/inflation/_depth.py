@@ -28,6 +28,9 @@ class DepthGeometry:
     dilation: int
 
 
+_ONE_SLICE = DepthGeometry(kernel=1, stride=1, padding=(0, 0), dilation=1)
+
+
 @dataclass(frozen=True)
 class Layer:
     """Where a layer stands and how it is to be inflated; what a registered function is given.
@@ -57,8 +60,15 @@ class Layer:
         """The error that names this layer."""
         return UnsupportedLayerError(f"{_where(self.name)}: {reason}: {cure}")
 
+    @property
+    def keeps_slices(self) -> bool:
+        """Whether no layer strides in depth."""
+        return self.depth_stride == 1 or self.strategy.one_slice
+
     def stride(self, stride: int) -> int:
         """Depth stride of a layer with this stride along the height; no stride stays none."""
+        if self.keeps_slices:
+            return 1
         if stride == 1 or self.depth_stride == "same":
             return stride
         return self.depth_stride
@@ -72,6 +82,8 @@ class Layer:
         Where `depth_kernel` changes the number of taps, or a depth stride of 1 replaces another,
         the padding keeps every slice; an even number of taps then has one more behind than before.
         """
+        if self.strategy.one_slice:
+            return _ONE_SLICE
         depth_stride = self.stride(stride)
         if self.depth_kernel == "same" and kernel == stride and padding == 0:
             return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
@@ -92,11 +104,13 @@ class Layer:
         slices, an odd rest behind.
         """
         depth_stride = self.stride(stride)
+        if self.strategy.one_slice:
+            return _ONE_SLICE
         same = self.depth_kernel == "same"
         if same and kernel == stride and padding == output_padding == 0:
             return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
         if same and depth_stride == 1 < stride:
-            return DepthGeometry(1, 1, (0, 0), 1)
+            return _ONE_SLICE
         taps = kernel if kernel == 1 or self.depth_kernel == "same" else self.depth_kernel
         if taps == kernel and depth_stride == stride:
             return DepthGeometry(taps, stride, (padding, padding - output_padding), dilation)
@@ -107,7 +121,7 @@ class Layer:
         """Depth geometry of a pool: one that does not stride in depth sees one slice only."""
         depth_stride = self.stride(stride)
         if depth_stride == 1:
-            return DepthGeometry(1, 1, (0, 0), 1)
+            return _ONE_SLICE
         if kernel == stride and padding == 0:
             return DepthGeometry(depth_stride, depth_stride, (0, 0), dilation)
         return DepthGeometry(kernel, depth_stride, (padding, padding), dilation)
@@ -129,7 +143,7 @@ class Layer:
             UnsupportedLayerError: the filter is shared by a layer with other taps.
         """
         if id(weight) not in self._inflated:
-            inflated = self._inflate(weight.detach(), depth_kernel, phases)
+            inflated = self.inflated(weight.detach(), depth_kernel, phases=phases)
             # the 2D filter is kept beside it, lest its id be given to another one
             self._inflated[id(weight)] = (
                 weight,
@@ -145,7 +159,14 @@ class Layer:
             )
         return inflated
 
-    def _inflate(self, weight: Tensor, depth_kernel: int, phases: Phases | None) -> Tensor:
+    def inflated(
+        self, weight: Tensor, depth_kernel: int, *, phases: Phases | None = None
+    ) -> Tensor:
+        """The values of `inflate_filter`, whatever is shared.
+
+        Raises:
+            StrategyError: the strategy has no such filter.
+        """
         try:
             if phases is None:
                 return self.strategy.inflate_weight(weight, depth_kernel)

@@ -2,7 +2,8 @@
 
 A strategy is a value: two equal strategies compare equal, and `repr` shows all of one. All but
 `Random` are `TapStrategy`: tap t of the 3D filter is `taps[t]` times the 2D filter, and the taps
-sum to one, which is what keeps a depth-constant volume's interior exact (design fact F1).
+sum to one, which is what keeps a depth-constant volume's interior exact (design fact F1). More of
+them are in `_beyond_paper.py`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ class Strategy(ABC):
     """A rule that gives a 2D filter its depth; subclasses are frozen dataclasses.
 
     `keeps_source` False says that the rule takes nothing over: biases and norms start anew too.
+    `one_slice` True says that no layer it decides sees more than a slice, nor strides in depth.
     """
 
     keeps_source: ClassVar[bool] = True
+    one_slice: ClassVar[bool] = False
 
     @abstractmethod
     def inflate_weight(
@@ -184,8 +187,10 @@ class Random(Strategy):
     ) -> Float[Tensor, "out in depth height width"]:
         """A normal draw with variance 2 / (out * depth * height * width)."""
         out_channels, in_channels, height, width = weight.shape
-        std = math.sqrt(2.0 / (out_channels * depth_kernel * height * width))
         shape = (out_channels, in_channels, depth_kernel, height, width)
+        if weight.is_meta:  # a rehearsal, which must not advance the generator
+            return weight.new_empty(shape)
+        std = math.sqrt(2.0 / (out_channels * depth_kernel * height * width))
         return (torch.randn(shape, generator=self.generator) * std).to(weight)
 
 

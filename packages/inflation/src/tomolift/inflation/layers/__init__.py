@@ -8,8 +8,10 @@ from . import _pool as _pool
 from . import _rank_free as _rank_free
 from . import _transposed_convolution as _transposed_convolution
 from . import _upsample as _upsample
-from ._convolution import DepthPaddedConv3d as DepthPaddedConv3d
+from ._acs import AcsConv3d as AcsConv3d
+from ._depth_padded import DepthPaddedConv3d as DepthPaddedConv3d
 from ._pool import DepthExactAvgPool3d as DepthExactAvgPool3d
 from ._registry import inflate_layer as inflate_layer
 from ._registry import register_layer as register_layer
 from ._transposed_convolution import DepthPaddedConvTranspose3d as DepthPaddedConvTranspose3d
+from ._two_plus_one import TwoPlusOneConv3d as TwoPlusOneConv3d

@@ -114,7 +114,7 @@ def _cells(
 ) -> tuple[int | None, int | None, int | None]:
     """As many cells along depth as along the height; without depth stride every slice is one."""
     height, width = size if isinstance(size, tuple) else (size, size)
-    depth = None if layer.depth_stride == 1 and height != 1 else height
+    depth = None if layer.keeps_slices and height != 1 else height
     return depth, height, width
 
 

@@ -37,10 +37,10 @@ def inflate_upsample(module: nn.Upsample, layer: Layer) -> nn.Upsample:
 
 
 def _depth_scale(height: float, layer: Layer) -> float:
+    if layer.keeps_slices:
+        return 1.0
     if layer.depth_stride == "same" or layer.depth_stride == height:
         return height
-    if layer.depth_stride == 1:
-        return 1.0
     raise layer.refuse(
         f"Upsample(scale_factor={height:g}) does not tell how much of depth_stride="
         f"{layer.depth_stride} it undoes",
