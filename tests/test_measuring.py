@@ -202,6 +202,7 @@ def test_bytes_of_a_private_page_count_and_shared_ones_do_not(tool: SimpleNamesp
         other = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED)
         one = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED)
         other[:] = bytes(size)
+        tool.resident_memory.forget_the_past()
         before = tool.resident_memory.private_bytes()
         written = bytearray(b"x") * size
         private = tool.resident_memory.private_bytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from faulting.bomb_shapes import BOMBS
 from faulting.small_task import DEPTH, write_task
+from measuring.resident_memory import forget_the_past, resident
 
 from tomolift.data import (
     BadInput,
@@ -32,7 +33,8 @@ def main(name: str, megabytes: str, folder: str) -> None:
     place, read = readers[bomb.reader]
     read(place)  # so that what is needed for any file is there
     bomb.place(place / IMAGE if bomb.reader == "image" else place, int(megabytes))
-    before = peak_megabytes(afresh=True)
+    forget_the_past()
+    before = peak_megabytes()
     began = time.monotonic()
     codes = read(place)
     seconds = time.monotonic() - began
@@ -78,13 +80,9 @@ def codes_of(act: Callable[[], object]) -> set[str]:
     return result if isinstance(result, set) else set()
 
 
-def peak_megabytes(*, afresh: bool = False) -> float:
-    """Return the largest resident set of this process, since now where `afresh`."""
-    if afresh:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return int(peak) * 1024 / 1_000_000
+def peak_megabytes() -> float:
+    """Return the largest resident set of this process since the past was forgotten."""
+    return resident("VmHWM") / 1_000_000
 
 
 if __name__ == "__main__":

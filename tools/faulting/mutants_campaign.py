@@ -23,6 +23,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from faulting.mutants_target import InsaneError, Target, Trial, generator
+from measuring.resident_memory import forget_the_past, resident
 
 from tomolift.data import BadInput
 
@@ -156,7 +157,8 @@ def _work(
     trial = target.prepare(folder)
     _limit_address_space()
     warnings.simplefilter("error")
-    base = _peak_bytes()
+    forget_the_past()  # a fork inherits what its parent has freed
+    base = resident("VmHWM")
     for first in range(start, count, BLOCK):
         part, began = Tally(), time.process_time()
         stop = min(first + BLOCK, count)
@@ -164,7 +166,7 @@ def _work(
             if index not in deadly:
                 current.value = index
                 _run_one(target, trial, part, seed=seed, index=index, base=base)
-        part.peak_bytes = _peak_bytes() - base
+        part.peak_bytes = resident("VmHWM") - base
         part.seconds = time.process_time() - began
         pipe.send((stop, part))
     pipe.send((count, None))
@@ -176,7 +178,7 @@ def _run_one(
     mutant = trial.make(generator(target, seed, index))
     tally.attempts += 1
     named = _named(target, seed, index)
-    began, before = time.process_time(), _peak_bytes()
+    began, before = time.process_time(), resident("VmHWM")
     try:
         tally.outcomes[trial.look(mutant) or ACCEPTED] += 1
     except BadInput as error:
@@ -187,7 +189,7 @@ def _run_one(
         tally.fail((told[:60], f"{file}:{line}"), f"{named}: {told:.300} ({file}:{line})")
     if (spent := time.process_time() - began) > HANG_SECONDS:
         tally.fail(("hang", target.name), f"{named}: {spent:.1f} s")
-    if before <= base + MEMORY_BYTES < (peak := _peak_bytes()):
+    if before <= base + MEMORY_BYTES < (peak := resident("VmHWM")):
         tally.fail(("memory", target.name), f"{named}: {(peak - before) >> 20} MiB more")
 
 
@@ -214,10 +216,6 @@ def _site(error: BaseException) -> tuple[str, int]:
     if trace is None:
         return "nowhere", 0
     return PurePath(trace.tb_frame.f_code.co_filename).name, trace.tb_lineno
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _limit_address_space() -> None:
