@@ -21,6 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from ._files import write_bytes
+from ._weight_average import WeightAverage
 from .errors import DamagedCheckpointError
 
 MAGIC = b"TOMOCKP1"
@@ -49,6 +50,7 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     position: Position,
     identity: str,
+    average: WeightAverage | None = None,
 ) -> Path:
     """Write checkpoint-<epoch>.ckpt and delete all but the newest two.
 
@@ -58,10 +60,13 @@ def save_checkpoint(
         optimiser: its per-parameter state is stored.
         position: how far training has come.
         identity: the run's hash; a checkpoint of another run is never resumed.
+        average: stored too, where the run keeps one.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
+    if average:
+        tensors |= {f"average.{name}": value for name, value in average.to_tensors().items()}
     tensors["generator"] = torch.get_rng_state()
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     record = {"identity": identity, "epoch": position.epoch, "history": position.history}
@@ -75,7 +80,12 @@ def save_checkpoint(
 
 
 def resume_checkpoint(
-    folder: Path, *, network: nn.Module, optimiser: torch.optim.Optimizer, identity: str
+    folder: Path,
+    *,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    identity: str,
+    average: WeightAverage | None = None,
 ) -> Position:
     """Load the newest checkpoint that verifies; Position(0, []) where there is none.
 
@@ -94,6 +104,8 @@ def resume_checkpoint(
         if record["identity"] != identity:
             raise DamagedCheckpointError(f"{path}: belongs to another run; delete its folder")
         _restore(network, optimiser, tensors)
+        if average:
+            average.restore(_named(tensors, "average."))
         return Position(int(record["epoch"]), list(record["history"]))
     if damage:
         raise DamagedCheckpointError(damage[0])
@@ -124,13 +136,7 @@ def read_envelope(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _restore(
     network: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    network.load_state_dict(
-        {
-            name.removeprefix("network."): value
-            for name, value in tensors.items()
-            if name.startswith("network.")
-        }
-    )
+    network.load_state_dict(_named(tensors, "network."))
     parameters = [item for group in optimiser.param_groups for item in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -142,6 +148,14 @@ def _restore(
             state.setdefault(int(index), {})[key] = kept
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     torch.set_rng_state(tensors["generator"])
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from tomolift.ops import reference
 
 from ._device import Compute
 from ._sampling import sampling_stride
+from ._soft_dice import soft_dice_loss
 from ._training_config import Sampling
 
 
@@ -49,8 +50,10 @@ def loss_and_confusion(
     compute: Compute,
     ignore_label: int,
     sampling: Sampling = "corners",
+    class_weights: Tensor | None = None,
+    dice: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy summed over valid voxels, and the confusion matrix, at the labels' grid.
+    """The loss summed over valid voxels, and the confusion matrix, at the labels' grid.
 
     Args:
         network: 2D or 3D.
@@ -60,6 +63,8 @@ def loss_and_confusion(
         compute: device and precision.
         ignore_label: the label of voxels that count nowhere.
         sampling: how the logits are brought to the labels' grid.
+        class_weights: (classes,) float32 on the device, of the cross-entropy; None weighs alike.
+        dice: weight of the batch's soft-Dice loss, which every valid voxel has once.
 
     Returns:
         loss: float32 scalar, the sum; divide by `confusion.sum()` for the mean.
@@ -68,7 +73,18 @@ def loss_and_confusion(
     logits = low_resolution_logits(network, images, zoom=zoom, compute=compute)
     stride = sampling_stride(network, labels.shape[1:], zoom=zoom, sampling=sampling)
     cross_entropy = fused_cross_entropy(logits.device)
-    return cross_entropy(logits, labels, ignore_index=ignore_label, reduction="sum", stride=stride)
+    loss, confusion = cross_entropy(
+        logits,
+        labels,
+        ignore_index=ignore_label,
+        reduction="sum",
+        stride=stride,
+        weight=class_weights,
+    )
+    if dice:
+        overlap = soft_dice_loss(logits, labels, stride=stride, ignore_label=ignore_label)
+        loss = loss + dice * confusion.sum() * overlap
+    return loss, confusion
 
 
 def fused_cross_entropy(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:

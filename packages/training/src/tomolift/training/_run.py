@@ -17,6 +17,7 @@ from ._arm_text import arm_named
 from ._arms import Arm, StartingPoint
 from ._config import Config
 from ._device import Compute
+from ._identity import beyond_the_paper
 from ._source import Source
 from ._split import Split, nested_subset
 from ._training_config import TrainingConfig
@@ -144,7 +145,7 @@ class Run:
         }
         if self.arm.spatial_dims == 3:
             depends_on["depth"] = [config.depth_padding, config.depth_stride]
-        depends_on |= beyond_the_paper(config, strategy=self.arm.strategy)
+        depends_on |= beyond_the_paper(config, arm=self.arm)
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -167,22 +168,6 @@ class Run:
         if self.experiment.source is None:
             raise ConfigError(f"arm {self.arm_name} needs --weights")
         return self.experiment.source
-
-
-def beyond_the_paper(config: TrainingConfig, *, strategy: str | None) -> dict[str, Any]:
-    """Settings that the paper has no word for, where they are not its choice.
-
-    Each enters a run's identity only then, so that a key that is added changes no run made before.
-    """
-    paper = TrainingConfig()
-    keys = {"depth_kernel", "sampling"}
-    if strategy == "scaling":
-        keys |= {"alphas_3", "alphas_7"}
-    return {
-        key: getattr(config, key)
-        for key in sorted(keys)
-        if getattr(config, key) != getattr(paper, key)
-    }
 
 
 def _content(cache: data.Cache, case: str) -> list[Any]:

@@ -13,9 +13,24 @@ Precision = Literal["auto", "fp32", "bf16"]
 DepthPadding = Literal["zeros", "replicate"]
 Sampling = Literal["corners", "stride"]
 StartsFrom = Literal["finetuned", "pretrained", "none"]
+ClassWeights = Literal["none", "balanced"]
+Schedule = Literal["constant", "cosine"]
+Augmentation = Literal["none", "flips", "full"]
 
-_COUNTS = ("epochs_2d", "epochs_3d", "batch_2d", "batch_3d")
-_NOT_NEGATIVE = ("depth_kernel", "depth_stride", "norm_batches", "threads", "weight_decay")
+_WORDS = {
+    "precision": Precision,
+    "depth_padding": DepthPadding,
+    "sampling": Sampling,
+    "source": StartsFrom,
+    "class_weights": ClassWeights,
+    "schedule": Schedule,
+    "augmentation": Augmentation,
+}
+_COUNTS = ("epochs_2d", "epochs_3d", "batch_2d", "batch_3d", "accumulate")
+_NOT_NEGATIVE = (
+    "depth_kernel", "depth_stride", "norm_batches", "threads", "weight_decay", "dice",
+    "warmup_epochs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +61,15 @@ class TrainingConfig:
         source: what 3D arms inflate: "finetuned" the fine-tuned 2D arm (paper), "pretrained" the
             2D source network, "none" nothing; with "none" arm 2d starts at random too.
         threads: CPU threads; 0 takes torch's default.
+        class_weights: of the cross-entropy: "none" (paper) or "balanced", every class of the
+            training cases with the same share.
+        dice: weight of a soft-Dice loss beside the mean cross-entropy; 0 is the paper's.
+        schedule: the learning rate is "constant" (paper) or falls along half a "cosine".
+        warmup_epochs: over which the learning rate rises linearly; 0 is the paper's.
+        augmentation: "none" (paper), "flips", or "full": flips, small affine, gamma, noise.
+        accumulate: batches an optimiser step takes its gradient from; 1 is the paper's.
+        weight_average: decay of the moving average of the weights that is evaluated and kept
+            instead of the last weights, such as 0.99; 0 is the paper's.
     """
 
     epochs_2d: int = 30
@@ -66,19 +90,24 @@ class TrainingConfig:
     norm_batches: int = 0
     source: StartsFrom = "finetuned"
     threads: int = 0
+    class_weights: ClassWeights = "none"
+    dice: float = 0.0
+    schedule: Schedule = "constant"
+    warmup_epochs: float = 0.0
+    augmentation: Augmentation = "none"
+    accumulate: int = 1
+    weight_average: float = 0.0
 
     def __post_init__(self) -> None:
-        one_of("training.precision", self.precision, get_args(Precision))
-        one_of("training.depth_padding", self.depth_padding, get_args(DepthPadding))
-        one_of("training.sampling", self.sampling, get_args(Sampling))
-        one_of("training.source", self.source, get_args(StartsFrom))
+        for name, words in _WORDS.items():
+            one_of(f"training.{name}", getattr(self, name), get_args(words))
         for name in _COUNTS:
             at_least(f"training.{name}", getattr(self, name), 1)
         for name in _NOT_NEGATIVE:
             at_least(f"training.{name}", getattr(self, name), 0)
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"training.learning_rate = {self.learning_rate}: expected 0 to 1")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "weight_average"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"training.{name} = {getattr(self, name)}: expected [0, 1)")
         if self.depth_kernel not in (0, 1):
