@@ -12,12 +12,13 @@ from ._prepare import prepare
 from ._result import RunResult, read_result
 from ._run import Experiment, Run
 from ._say import Reporter
-from .report import Row, draw_progress, write_report
+from ._tables import write_tables
+from .comparison import Analysis
+from .report import draw_progress, write_report
+from .report._overlays import draw_overlays
 
 
-def reproduce(
-    config: Config, *, task_dir: Path | None, out: Path
-) -> tuple[list[Row], tuple[str, ...]]:
+def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> Analysis:
     """Run the paper's experiment, or what a profile makes of it, and write its report.
 
     Finished runs, the cache and the split in `out` are reused; an interrupted run goes on from
@@ -26,10 +27,10 @@ def reproduce(
     Args:
         config: the resolved configuration.
         task_dir: the MSD task folder; None for the phantom.
-        out: receives cache, runs, report.json, report.md and figures.
+        out: receives cache, runs, per_case.csv, epochs.csv, report.json, report.md and figures.
 
     Returns:
-        The rows of the table, and the names of the classes, background first.
+        The table, the contrasts and the curves of the report.
 
     Raises:
         ConfigError, data.BadInput, models.CheckpointError: one line naming file and cure.
@@ -39,11 +40,13 @@ def reproduce(
         runs = planned_runs(experiment)
         reporter.expect(sum(run.epochs for run in runs))
         results = _perform_all(runs, out, reporter)
+        write_tables(experiment, results, out)
         whole = max(config.comparison.fractions)
         shown = [result for result in results if result.run.fraction == whole]
-        rows = write_report(experiment, shown, out)
+        draw_overlays(shown, out / "figures" / "overlays.png")
+        analysis = write_report(out)  # the same as `tomolift compare`
         reporter.say(f"report: {out / 'report.md'}")
-    return rows, experiment.cache.label_names
+    return analysis
 
 
 def planned_runs(experiment: Experiment) -> list[Run]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from tomolift import ops
 
-from .._environment import environment
-from .._result import RunResult
-from .._run import Experiment
+from ._environment import environment
+from ._result import RunResult
+from ._run import Experiment
 
 
 def provenance(experiment: Experiment, results: Sequence[RunResult]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tyro
 
 from ..errors import ConfigError, DamagedCheckpointError, NonFiniteLossError
 from ..pretrain import pretrain_command
+from ._compare import compare
 from ._reproduce import reproduce
 from ._train import resume, train
 
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "pretrain": pretrain_command,
         "train": train,
         "resume": resume,
+        "compare": compare,
         "data": _described(_data, "Verify, build, inspect MSD task folders and volume caches."),
         "inflate": _described(_inflate, "Inflate the tensors of a 2D checkpoint to 3D."),
     }

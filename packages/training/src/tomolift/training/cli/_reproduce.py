@@ -31,17 +31,10 @@ def reproduce(
         print(json.dumps(_plan(config, task_dir, out), indent=2))
         return 0
 
-    from rich.console import Console
-
     from .._experiment import reproduce as run_experiment
-    from ..report import console_table
+    from ._show import show_report
 
-    rows, class_names = run_experiment(config, task_dir=task_dir, out=out)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
-    console.print(console_table(rows, class_names))
-    console.print(f"{out / 'report.md'} (report.json, progress.png, figures/)", soft_wrap=True)
+    show_report(run_experiment(config, task_dir=task_dir, out=out), out)
     return 0
 
 

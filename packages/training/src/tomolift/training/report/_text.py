@@ -1,4 +1,4 @@
-"""The table in words: Markdown for report.md, columns for the terminal."""
+"""The tables in words: Markdown for report.md, columns for the terminal."""
 
 from __future__ import annotations
 
@@ -8,72 +8,89 @@ from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from ._table import Row
+from ..comparison import ContrastOutcome, ReachedThreshold, Row
+
+_Interval = tuple[float, float] | None
 
 
 def markdown_table(rows: Sequence[Row], class_names: Sequence[str]) -> str:
-    """GitHub Markdown, one line a row."""
-    header = [name.replace("|", "\\|") for name in _header(class_names)]
-    lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def console_table(rows: Sequence[Row], class_names: Sequence[str]) -> Table:
-    """The same rows for a terminal of 80 columns: arms by their short names, no Dice."""
-    table = Table(title="Table 1: the paper's mean IoU beside ours (pooled)")
-    header = ["arm", "paper", "mean IoU", "per case"]
-    header += [*(f"IoU {name}" for name in class_names), "epochs", "s/epoch"]
-    for index, name in enumerate(header):
-        justify: JustifyMethod = "left" if index == 0 else "right"
-        # Class names come from a file: as Text they cannot be markup.
-        table.add_column(Text(name), justify=justify, no_wrap=index == 0)
-    dice = range(4 + len(class_names), 3 + 2 * len(class_names))
-    for row in rows:
-        cells = [cell for index, cell in enumerate(_cells(row)) if index not in dice]
-        table.add_row(row.arm, *cells[1:])
-    return table
-
-
-def remarks(rows: Sequence[Row], class_names: Sequence[str]) -> list[str]:
-    """What a reader must know before believing the table."""
-    floor = rows[0].scores
-    foreground = " and ".join(class_names[1:])
-    lines = [
-        f"Predicting background everywhere scores {floor.mean_iou_pooled:.4f} pooled and "
-        f"{floor.mean_iou_per_case:.4f} as a mean over cases: that is the floor, not zero. The "
-        f"paper's floor is 0.3325. Only the IoU of {foreground} says what was learned.",
-        "Mean IoU (pooled) is the mean over all classes, background included, of the IoU of one "
-        "confusion matrix summed over every voxel of the evaluation cases. Every figure is the "
-        "last epoch's: no checkpoint is chosen by its evaluation.",
-    ]
-    for row in rows[2:]:
-        if row.scores.collapsed:
-            lines.append(f"**{row.label} predicts only background**: it learned nothing.")
-    excluded = [
-        f"{name} in {count}" for name, count in zip(class_names, floor.excluded, strict=True)
-        if count
-    ]  # fmt: skip
-    if excluded:
-        lines.append(
-            "A case's mean IoU leaves out a class that it neither has nor is predicted to have. "
-            "Cases without a class: "
-            + ", ".join(excluded) + "."
-        )  # fmt: skip
-    return lines
-
-
-def _header(class_names: Sequence[str]) -> list[str]:
-    return [
+    """Table 1 in GitHub Markdown, one line a row."""
+    header = [
         "row",
         "paper mean IoU",
         "mean IoU (pooled)",
+        "95 % interval",
         "mean IoU (per case)",
         *(f"IoU {name}" for name in class_names),
         *(f"Dice {name}" for name in class_names[1:]),
         "epochs",
         "s/epoch",
     ]
+    return _markdown(header, [_cells(row) for row in rows])
+
+
+def markdown_contrasts(outcomes: Sequence[ContrastOutcome]) -> str:
+    """The declared contrasts, one line each."""
+    header = [
+        "contrast",
+        "difference (pooled)",
+        "95 % interval",
+        "difference (per case)",
+        "95 % interval",
+        "better in",
+        "p",
+        "p (Holm)",
+        "p across folds",
+    ]
+    return _markdown(header, [_contrast_cells(outcome) for outcome in outcomes])
+
+
+def markdown_thresholds(thresholds: Sequence[ReachedThreshold]) -> str:
+    """First epoch at which each arm's runs reach each foreground IoU."""
+    header = ["arm", "foreground IoU", "reached in", "median epoch", "first epochs of the runs"]
+    return _markdown(header, [_threshold_cells(each) for each in thresholds])
+
+
+def markdown_fractions(rows: Sequence[Row]) -> str:
+    """Pooled mean IoU of every arm at every share of the training cases."""
+    header = ["row", "share", "training cases", "mean IoU (pooled)", "95 % interval"]
+    return _markdown(
+        header,
+        [
+            [
+                row.label,
+                f"{row.fraction:g}",
+                f"{row.training_cases:g}",
+                _number(row.scores.mean_iou_pooled),
+                _between(row.interval_pooled),
+            ]
+            for row in rows
+            if row.training_cases
+        ],
+    )
+
+
+def console_table(rows: Sequence[Row], class_names: Sequence[str]) -> Table:
+    """Table 1 for a terminal of 80 columns: arms by their short names, no Dice, no interval."""
+    title = "Table 1: the paper's mean IoU beside ours (pooled)"
+    header = ["arm", "paper", "mean IoU", "per case"]
+    header += [*(f"IoU {name}" for name in class_names), "epochs", "s/epoch"]
+    dice = range(5 + len(class_names), 4 + 2 * len(class_names))
+    body = [
+        [row.arm, *(cell for index, cell in enumerate(_cells(row)) if index not in (0, 3, *dice))]
+        for row in rows
+    ]
+    return _console(title, header, body)
+
+
+def console_contrasts(outcomes: Sequence[ContrastOutcome]) -> Table:
+    """The declared contrasts for a terminal."""
+    header = ["contrast", "difference", "95 % interval", "better in", "p", "p (Holm)", "p folds"]
+    body = []
+    for outcome in outcomes:
+        cells = _contrast_cells(outcome)
+        body.append([*cells[:3], *cells[5:]])
+    return _console("First minus second, mean IoU (pooled); p per case", header, body)
 
 
 def _cells(row: Row) -> list[str]:
@@ -82,6 +99,7 @@ def _cells(row: Row) -> list[str]:
         row.label + (" (collapsed)" if scores.collapsed and row.epochs else ""),
         _number(row.paper_mean_iou),
         _number(scores.mean_iou_pooled),
+        _between(row.interval_pooled),
         _number(scores.mean_iou_per_case),
         *map(_number, scores.iou),
         *map(_number, scores.dice[1:]),
@@ -90,5 +108,55 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
+def _contrast_cells(outcome: ContrastOutcome) -> list[str]:
+    contrast, folds = outcome.contrast, outcome.fold_test
+    return [
+        f"{contrast.first} - {contrast.second}",
+        f"{outcome.difference_pooled:+.4f}",
+        _between(outcome.interval_pooled, sign="+"),
+        f"{outcome.difference_per_case:+.4f}",
+        _between(outcome.interval_per_case, sign="+"),
+        f"{outcome.cases_better} of {outcome.cases}",
+        f"{outcome.sign_flip.p_value:.3g}",
+        f"{outcome.p_holm:.3g}",
+        f"{folds.p_value:.3g}" if folds else "-",
+    ]
+
+
+def _threshold_cells(reached: ReachedThreshold) -> list[str]:
+    late = f"> {reached.last_epoch}"
+    share = "" if reached.fraction == 1 else f" ({reached.fraction:g} of the cases)"
+    return [
+        reached.arm + share,
+        f"{reached.threshold:g}",
+        f"{reached.reached} of {len(reached.first_epochs)}",
+        late if reached.median is None else f"{reached.median:g}",
+        ", ".join(late if epoch is None else str(epoch) for epoch in reached.first_epochs),
+    ]
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = "|---" + "|---:" * (len(header) - 1) + "|"
+    return "\n".join([line(header), rule, *map(line, body)]) + "\n"
+
+
+def _console(title: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title)
+    for index, name in enumerate(header):
+        justify: JustifyMethod = "left" if index == 0 else "right"
+        # Class names come from a file: as Text they cannot be markup.
+        table.add_column(Text(name), justify=justify, no_wrap=index == 0)
+    for cells in body:
+        table.add_row(*map(Text, cells))
+    return table
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _between(interval: _Interval, *, sign: str = "") -> str:
+    return "-" if interval is None else f"{interval[0]:{sign}.4f} to {interval[1]:{sign}.4f}"
