@@ -11,6 +11,9 @@ from ._depth import Layer as Layer
 from ._in_channels import adapt_in_channels as adapt_in_channels
 from ._inflate import inflate as inflate
 from ._norms import recalibrate_norms as recalibrate_norms
+from ._plan import InflationPlan as InflationPlan
+from ._plan import plan_inflation as plan_inflation
+from ._plan_layer import LayerPlan as LayerPlan
 from ._report import InflationReport as InflationReport
 from ._report import LayerError as LayerError
 from ._rules import Override as Override

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, cast, get_args
 
 from torch import Tensor, nn
 
 from ._dry_run import dry_run
 from ._rules import RuleBook
-from .errors import UnsupportedLayerError
+from .errors import InflationError, UnsupportedLayerError
 from .layers import inflate_layer
+
+OnUnsupported = Literal["raise"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,29 @@ class Replaced:
     refusals: Mapping[str, UnsupportedLayerError]
 
 
-def convert(net2d: nn.Module, book: RuleBook, example: Tensor | None) -> nn.Module:
+@dataclass(frozen=True)
+class Converted:
+    """A 3D network that runs, and the names of its layers."""
+
+    net3d: nn.Module
+    layers: tuple[str, ...]
+
+
+def check_network(net2d: object) -> None:
+    """The argument of that name is a module."""
+    if not isinstance(net2d, nn.Module):
+        raise InflationError(f"net2d={net2d!r}: pass the 2D network, an nn.Module")
+
+
+def check_on_unsupported(value: str) -> OnUnsupported:
+    """The argument of that name, checked."""
+    for known in get_args(OnUnsupported):
+        if value == known:
+            return cast(OnUnsupported, known)
+    raise InflationError(f"on_unsupported={value!r}: use {' or '.join(get_args(OnUnsupported))}")
+
+
+def convert(net2d: nn.Module, book: RuleBook, example: Tensor | None) -> Converted:
     """The 3D network.
 
     Raises:
@@ -41,7 +66,7 @@ def convert(net2d: nn.Module, book: RuleBook, example: Tensor | None) -> nn.Modu
     if replaced.refusals:
         raise refusal_of_all(replaced.refusals)
     dry_run(net2d, replaced.net3d, example)
-    return replaced.net3d
+    return Converted(replaced.net3d, replaced.layers)
 
 
 def replace_layers(net2d: nn.Module, book: RuleBook) -> Replaced:

@@ -33,7 +33,7 @@ def dry_run(
             more than the depth.
         InflationError: the 2D network itself runs on no made-up input.
     """
-    bare_2d, bare_3d = _without_storage(net2d), _without_storage(net3d)
+    bare_2d, bare_3d = without_storage(net2d), without_storage(net3d)
     with torch.device("meta"), torch.no_grad():
         slices, expected = _run_2d(bare_2d, example)
         depth = slices.shape[2]
@@ -56,12 +56,12 @@ def made_up_slices(net2d: nn.Module) -> Float[Tensor, "batch channel height widt
         InflationError: it accepts none.
     """
     with torch.device("meta"), torch.no_grad():
-        slices, _ = _run_2d(_without_storage(net2d), None)
+        slices, _ = _run_2d(without_storage(net2d), None)
     parameter = next(net2d.parameters(), torch.empty(0))
     return torch.zeros(slices.shape, dtype=slices.dtype, device=parameter.device)
 
 
-def _without_storage(net: nn.Module) -> nn.Module:
+def without_storage(net: nn.Module) -> nn.Module:
     """A copy in eval mode whose tensors are on the meta device; no data is copied."""
     memo: dict[int, Any] = {}
     for module in net.modules():

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ._convert import convert
+from ._convert import check_network, convert
 from ._depth import DepthPadding, SameOr
+from ._in_channels import adapt_stem, with_channels
+from ._rehearsal import without_data
 from ._rules import AnyStrategy, LayerRules, Override, RuleBook
+from ._spacing import Spacing, check_spacing, rules_by_spacing
 from ._strategies import resolve_strategy
 
 
@@ -20,10 +23,14 @@ def inflate(
     depth_kernel: SameOr = "same",
     depth_stride: SameOr = "same",
     depth_padding: DepthPadding = "replicate",
+    in_channels: int | None = None,
+    spacing_mm: Spacing | None = None,
     overrides: Mapping[str, AnyStrategy | Override] | None = None,
     example: Float[Tensor, "batch channel height width"] | None = None,
 ) -> nn.Module:
     """A network for volumes (N, C, D, H, W) from one for slices (N, C, H, W).
+
+    Does what `plan_inflation` with the same arguments shows.
 
     The source is not touched. Parameter names stay, and so do train/eval mode, dtype, device,
     requires_grad and shared modules; the result is an ordinary module. Layers are recognised by
@@ -42,6 +49,12 @@ def inflate(
             the mean or maximum of the volume).
         depth_padding: what padded convolutions find beyond the end slices. "replicate" keeps a
             depth-constant volume exact at every slice, "zeros" (the paper) spoils the ends.
+        in_channels: of the 3D network: the first convolution's filter becomes the sum over its
+            channels, shared by the new ones, which answers equal channels (grey images) exactly as
+            before. None: as in 2D. See `adapt_in_channels` for other ways.
+        spacing_mm: of the volumes, (z, y, x): no depth kernel or stride while the spacing between
+            slices is more than twice that in the plane at that level. `plan_inflation` shows what
+            comes of it; overrides still count.
         overrides: a strategy or an `Override` by dotted name, as a glob, such as {"layer4": "zero",
             "conv1": Override(depth_kernel=3)}; for each layer the first counts that matches its
             name or that of a module around it.
@@ -64,5 +77,13 @@ def inflate(
         >>> net3d(torch.ones(1, 3, 6, 16, 16)).shape
         torch.Size([1, 8, 6, 16, 16])
     """
+    check_network(net2d)
     rules = LayerRules(resolve_strategy(strategy), depth_kernel, depth_stride, depth_padding)
-    return convert(net2d, RuleBook(rules, overrides or {}, {}), example)
+    spacing = None if spacing_mm is None else check_spacing(spacing_mm)
+    by_name: Mapping[str, LayerRules] = {}
+    if in_channels is not None or spacing is not None:
+        bare, slices = without_data(net2d, example)
+        net2d = adapt_stem(net2d, in_channels, slices)
+        by_name = rules_by_spacing(bare, slices, spacing, rules) if spacing else {}
+        example = with_channels(slices, in_channels)
+    return convert(net2d, RuleBook(rules, overrides or {}, by_name), example).net3d

@@ -44,7 +44,7 @@ class Override:
     """What differs at the layers that a glob names; None leaves the call's own argument.
 
     Example:
-        >>> from tomolift.inflation import inflate
+        >>> from tomolift.inflation import Override, inflate
         >>> net2d = nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.Conv2d(8, 8, 3, padding=1))
         >>> inflate(net2d, overrides={"0": Override(depth_kernel=3)})[0].kernel_size
         (3, 7, 7)
