@@ -16,6 +16,7 @@ from ._loop import train
 from ._network import build_network, network_from_source
 from ._result import RunResult, final_weights, read_result, write_result
 from ._run import Run
+from ._trained_on import trained_on
 
 OnEpoch = Callable[[Run, list[dict[str, Any]]], None]
 
@@ -49,7 +50,7 @@ def perform(run: Run, *, on_epoch: OnEpoch) -> RunResult:
 
 
 def _record(run: Run) -> dict[str, Any]:
-    """What `tomolift resume` needs to do the same run again."""
+    """What `tomolift resume` needs to do the same run again, and `tomolift predict` to use it."""
     task_dir = run.experiment.task_dir
     return {
         "identity": run.identity,
@@ -59,6 +60,7 @@ def _record(run: Run) -> dict[str, Any]:
         "fraction": run.fraction,
         "intensity": _intensity(run),
         "task_dir": str(task_dir.resolve()) if task_dir else None,
+        "trained_on": trained_on(run),
         "config": run.experiment.config.to_json(),
     }
 
