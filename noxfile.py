@@ -38,6 +38,7 @@ CHECK = (
     "import-linter", "clang-format", "virtualenv",
     "blosc2",  # a peer in the benchmarks of data
 )  # fmt: skip
+TIMM = "timm==1.0.31"  # whose networks `coverage_timm` converts; never a dependency
 
 
 @nox.session
@@ -133,6 +134,21 @@ def faults(session: nox.Session) -> None:
     """
     kept = ("--json", "docs/results/faults.json", "--write-docs")
     session.run(PYTHON, "tools/faults.py", *(session.posargs or kept), external=True)
+
+
+@nox.session(venv_backend="none", requires=["dev"])
+def coverage_timm(session: nox.Session) -> None:
+    """Convert a network of each of 36 families in timm, compare every slice, keep what was found.
+
+    Arguments after -- go to tools/coverage_timm.py instead, such as `-- --only vit`. timm stands
+    in a folder of its own, without what it depends on.
+    """
+    folder = ROOT / ".nox" / TIMM.replace("==", "-")
+    if not (folder / "timm").exists():
+        install = ("install", "-q", "--no-deps", "--target", str(folder), TIMM)
+        session.run(PYTHON, "-m", "pip", *install, env=QUICK, external=True)
+    arguments = session.posargs or ("--keep",)
+    session.run(PYTHON, "tools/coverage_timm.py", "--timm", str(folder), *arguments, external=True)
 
 
 @nox.session(venv_backend="none", requires=["dev"])

@@ -7,6 +7,7 @@ from . import _norm as _norm
 from . import _pool as _pool
 from . import _rank_free as _rank_free
 from . import _transposed_convolution as _transposed_convolution
+from . import _timm as _timm
 from . import _upsample as _upsample
 from ._acs import AcsConv3d as AcsConv3d
 from ._depth_padded import DepthPaddedConv3d as DepthPaddedConv3d

@@ -16,12 +16,15 @@ from .._depth import Layer
 
 # Each function takes its own module type, which a mapping cannot express.
 InflateLayer = Callable[[Any, Layer], nn.Module]
-_REGISTRY: dict[type[nn.Module], InflateLayer] = {}
+# A string stands for a type that is not imported, as "package.module.Class".
+_REGISTRY: dict[type[nn.Module] | str, InflateLayer] = {}
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, torch.fx.GraphModule)
 
 
-def register_layer(*types: type[nn.Module]) -> Callable[[InflateLayer], InflateLayer]:
+def register_layer(*types: type[nn.Module] | str) -> Callable[[InflateLayer], InflateLayer]:
     """Declare how layers of exactly these types are inflated; a later declaration wins.
+
+    A type of a package that may not be there is named by a string, "package.module.Class".
 
     The decorated function gets a private copy of the 2D module and a `Layer` (its name, strategy
     and depth rules), and returns the module for volumes: the same one, if it serves both.
@@ -53,10 +56,12 @@ def inflate_layer(module: nn.Module, layer: Layer) -> nn.Module | None:
     Raises:
         UnsupportedLayerError: the module is neither, named by its dotted name.
     """
-    if type(module) not in _REGISTRY:
+    kind = type(module)
+    registered = _REGISTRY.get(kind) or _REGISTRY.get(f"{kind.__module__}.{kind.__qualname__}")
+    if registered is None:
         _check_container(module, layer)
         return None
-    twin = _REGISTRY[type(module)](module, layer)
+    twin = registered(module, layer)
     if twin is module:
         return module
     if _has_hooks(module):
