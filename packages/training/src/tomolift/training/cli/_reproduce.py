@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from .._config import Config
+from .._estimate import estimate, look_at_volumes
 from .._source import check_weights
 from ._overrides import Overrides, resolve
 
@@ -23,7 +24,8 @@ def reproduce(
     Args:
         overrides: what differs from the profile.
         out: folder for cache, runs and report; default runs/PROFILE. Finished parts are reused.
-        dry_run: print the resolved configuration, the listed cases and the runs, and stop.
+        dry_run: print the resolved configuration, the listed cases, the runs, and what they will
+            take of disk, memory and time, and stop.
     """
     config, task_dir = resolve(overrides)
     out = out or Path("runs") / config.name
@@ -39,7 +41,7 @@ def reproduce(
 
 
 def _plan(config: Config, task_dir: Path | None, out: Path) -> dict[str, Any]:
-    """What would be done; reads dataset.json and no volume."""
+    """What would be done and what it would take; reads dataset.json and three volumes."""
     comparison = config.comparison
     listed: str | list[str] = "a phantom, written when the experiment starts"
     if config.needs_weights:
@@ -59,4 +61,5 @@ def _plan(config: Config, task_dir: Path | None, out: Path) -> dict[str, Any]:
             for fold in range(comparison.folds)
             for arm in comparison.arms
         ],
+        "estimate": estimate(config, look_at_volumes(config, task_dir)),
     }
