@@ -37,6 +37,7 @@ CHECK = (
     "pytest", "pytest-benchmark", "pytest-xdist", "hypothesis", "beartype", "ruff", "mypy",
     "import-linter", "clang-format", "virtualenv",
     "blosc2",  # a peer in the benchmarks of data
+    "optuna",  # the extra `search` of training
 )  # fmt: skip
 TIMM = "timm==1.0.31"  # whose networks `coverage_timm` converts; never a dependency
 
