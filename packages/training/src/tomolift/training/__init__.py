@@ -18,6 +18,7 @@ from ._training_config import TrainingConfig as TrainingConfig
 from .errors import ConfigError as ConfigError
 from .errors import DamagedCheckpointError as DamagedCheckpointError
 from .errors import NonFiniteLossError as NonFiniteLossError
+from .errors import PredictionError as PredictionError
 
 if TYPE_CHECKING:
     from ._experiment import reproduce as reproduce

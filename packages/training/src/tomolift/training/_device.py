@@ -49,15 +49,24 @@ class Compute:
         return f"{_processor_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def choose_compute(precision: str, *, threads: int = 0) -> Compute:
-    """CUDA if there is a device, else the CPU; "auto" takes bf16 where the hardware has it.
+def choose_compute(precision: str, *, threads: int = 0, device: str | None = None) -> Compute:
+    """Choose where to run; "auto" takes bf16 where the hardware has it.
+
+    Args:
+        precision: "auto", "fp32" or "bf16".
+        threads: CPU threads; 0 takes torch's default.
+        device: "cpu", "cuda" or "cuda:1"; None takes a CUDA device where there is one.
 
     Raises:
-        ConfigError: bf16 asked for on a CUDA device without it.
+        ConfigError: no such device, or bf16 asked for on a CUDA device without it.
     """
     if threads:
         torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return _compute(_device_named(name), precision)
+
+
+def _compute(device: torch.device, precision: str) -> Compute:
     has_bf16 = _cuda_has_bf16() if device.type == "cuda" else _cpu_has_bf16()
     if precision == "auto":
         precision = "bf16" if has_bf16 else "fp32"
@@ -68,6 +77,13 @@ def choose_compute(precision: str, *, threads: int = 0) -> Compute:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     return Compute(device, precision)
+
+
+def _device_named(name: str) -> torch.device:
+    present = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if name not in ("cpu", "cuda", *present) or (name == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(f"--device {name}: expected one of {', '.join(['cpu', *present])}")
+    return torch.device(name)
 
 
 def _cuda_has_bf16() -> bool:

@@ -13,3 +13,7 @@ class DamagedCheckpointError(ValueError):
 
 class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the message names run, epoch, step and cases."""
+
+
+class PredictionError(ValueError):
+    """An image cannot be labelled, or labels cannot be judged; one line with the cure."""

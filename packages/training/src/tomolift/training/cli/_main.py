@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from ..errors import ConfigError, DamagedCheckpointError, NonFiniteLossError
+from ..errors import ConfigError, DamagedCheckpointError, NonFiniteLossError, PredictionError
 from ..pretrain import pretrain_command
 from ._compare import compare
+from ._predict import predict
 from ._reproduce import reproduce
+from ._search import search
 from ._train import resume, train
 
 
@@ -33,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "pretrain": pretrain_command,
         "train": train,
         "resume": resume,
+        "predict": predict,
         "compare": compare,
+        "search": search,
         "data": _described(_data, "Verify, build, inspect MSD task folders and volume caches."),
         "inflate": _described(_inflate, "Inflate the tensors of a 2D checkpoint to 3D."),
     }
@@ -97,7 +101,7 @@ def _user_errors() -> tuple[type[Exception], ...]:
     from tomolift.inflation import InflationError
     from tomolift.models import CheckpointError
 
-    ours = (ConfigError, DamagedCheckpointError, NonFiniteLossError)
+    ours = (ConfigError, DamagedCheckpointError, NonFiniteLossError, PredictionError)
     return (*ours, BadInput, InflationError, CheckpointError, OSError)
 
 
