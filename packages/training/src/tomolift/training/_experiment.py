@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from ._tables import write_tables
 from .comparison import Analysis
 from .report import draw_progress, write_report
 from .report._overlays import draw_overlays
+from .tracking import Trackers, open_trackers
 
 
-def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> Analysis:
+def reproduce(
+    config: Config, *, task_dir: Path | None, out: Path, track: Sequence[str] = ()
+) -> Analysis:
     """Run the paper's experiment, or what a profile makes of it, and write its report.
 
     Finished runs, the cache and the split in `out` are reused; an interrupted run goes on from
@@ -28,6 +32,8 @@ def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> Analysis:
         config: the resolved configuration.
         task_dir: the MSD task folder; None for the phantom.
         out: receives cache, runs, per_case.csv, epochs.csv, report.json, report.md and figures.
+
+        track: trackers that are told of every epoch besides: tensorboard, mlflow, wandb.
 
     Returns:
         The table, the contrasts and the curves of the report.
@@ -39,7 +45,8 @@ def reproduce(config: Config, *, task_dir: Path | None, out: Path) -> Analysis:
         experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
         runs = planned_runs(experiment)
         reporter.expect(sum(run.epochs for run in runs))
-        results = _perform_all(runs, out, reporter)
+        with open_trackers(track, say=reporter.say) as trackers:
+            results = _perform_all(runs, out, reporter, trackers)
         write_tables(experiment, results, out)
         whole = max(config.comparison.fractions)
         shown = [result for result in results if result.run.fraction == whole]
@@ -61,12 +68,15 @@ def planned_runs(experiment: Experiment) -> list[Run]:
     ]
 
 
-def _perform_all(runs: list[Run], out: Path, reporter: Reporter) -> list[RunResult]:
+def _perform_all(
+    runs: list[Run], out: Path, reporter: Reporter, trackers: Trackers
+) -> list[RunResult]:
     histories: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     def on_epoch(run: Run, history: list[dict[str, Any]]) -> None:
         reporter.epoch(run.name, history[-1])
         histories[run.name] = history
+        trackers.epoch(run, history)
         draw_progress(histories, run.experiment.cache.label_names, out / "progress.png")
 
     results = []

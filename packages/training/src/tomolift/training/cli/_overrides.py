@@ -38,6 +38,7 @@ class Overrides:
         threads: CPU threads.
         training: any other key of the profile's training section, such as --training batch_3d=4
             norm_batches=8; the words of --arms serve too.
+        track: tell tensorboard, mlflow or wandb of every epoch besides metrics.jsonl.
     """
 
     profile: str = "quick"
@@ -56,6 +57,7 @@ class Overrides:
     source: StartsFrom | None = None
     threads: int | None = None
     training: tuple[str, ...] = ()
+    track: tuple[str, ...] = ()
 
 
 def resolve(overrides: Overrides) -> tuple[Config, Path | None]:

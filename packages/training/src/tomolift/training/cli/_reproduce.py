@@ -36,7 +36,7 @@ def reproduce(
     from .._experiment import reproduce as run_experiment
     from ._show import show_report
 
-    show_report(run_experiment(config, task_dir=task_dir, out=out), out)
+    show_report(run_experiment(config, task_dir=task_dir, out=out, track=overrides.track), out)
     return 0
 
 

@@ -41,16 +41,19 @@ def search(
     from .._prepare import prepare
     from .._say import Reporter
     from .._search import search_alphas
+    from ..tracking import open_trackers
 
     with Reporter() as reporter:
         experiment = prepare(config, task_dir=task_dir, out=out, say=reporter.say)
 
         def on_epoch(run: Run, history: list[dict[str, Any]]) -> None:
             reporter.epoch(run.name, history[-1])
+            trackers.epoch(run, history)
 
-        ranked = search_alphas(
-            experiment, fold=fold, trials=trials, on_epoch=on_epoch, say=reporter.say
-        )
+        with open_trackers(overrides.track, say=reporter.say) as trackers:
+            ranked = search_alphas(
+                experiment, fold=fold, trials=trials, on_epoch=on_epoch, say=reporter.say
+            )
     for trial in ranked[:5]:
         known = f" ({trial.known_as})" if trial.known_as else ""
         print(f"{trial.mean_iou:.4f} {trial.alphas.arm}{known}")

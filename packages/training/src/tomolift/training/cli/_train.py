@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,7 +49,8 @@ def train(
     """
     config, task_dir = resolve(overrides)
     which = _Which(arm, fold, seed, fraction)
-    return _perform(config, task_dir, out or Path("runs") / config.name, which)
+    out = out or Path("runs") / config.name
+    return _perform(config, task_dir, out, which, track=overrides.track)
 
 
 def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
@@ -63,7 +65,10 @@ def resume(run_dir: Annotated[Path, tyro.conf.Positional]) -> int:
         stored = json.loads(path.read_text("utf-8"))
         config = config_from_json(stored["config"], origin=str(path))
         which = _Which(
-            str(stored["arm"]), int(stored["fold"]), int(stored["seed"]), float(stored.get("fraction", 1.0))
+            str(stored["arm"]),
+            int(stored["fold"]),
+            int(stored["seed"]),
+            float(stored.get("fraction", 1.0)),
         )
         identity = str(stored["identity"])
         task_dir = Path(stored["task_dir"]) if stored["task_dir"] else None
@@ -79,12 +84,14 @@ def _perform(
     which: _Which,
     *,
     identity: str | None = None,
+    track: Sequence[str] = (),
 ) -> int:
     from .._perform import perform
     from .._prepare import prepare
     from .._run import Run
     from .._say import Reporter
     from ..report import draw_progress
+    from ..tracking import open_trackers
 
     if not 0 <= which.fold < config.comparison.split_folds:
         raise ConfigError(f"--fold {which.fold}: expected 0 to {config.comparison.split_folds - 1}")
@@ -110,10 +117,12 @@ def _perform(
 
         def on_epoch(current: Run, history: list[dict[str, Any]]) -> None:
             reporter.epoch(current.name, history[-1])
+            trackers.epoch(current, history)
             names = experiment.cache.label_names
             draw_progress({current.name: history}, names, current.folder / "progress.png")
 
-        result = perform(run, on_epoch=on_epoch)
+        with open_trackers(track, say=reporter.say) as trackers:
+            result = perform(run, on_epoch=on_epoch)
     last = result.history[-1]
     print(f"{run.folder}: mean IoU (pooled) {last['mean_iou_pooled']:.4f}")
     return 0
