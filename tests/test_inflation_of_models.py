@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,14 @@ from tomolift.inflation import (
     inflate_state_dict,
     resolve_strategy,
 )
-from tomolift.models import DilatedResNet18, load_pretrained, read_checkpoint
+from tomolift.models import (
+    DilatedResNet,
+    DilatedResNet18,
+    DilatedResNet34,
+    DilatedResNet50,
+    load_pretrained,
+    read_checkpoint,
+)
 
 TOLERANCE = 1e-5  # issue 2: max|a - b| / max|b|, eval mode, fp32
 DEPTH = 11
@@ -120,6 +128,30 @@ def test_generic_inflation_is_the_3d_definition_with_inflated_tensors(
         result = by_layers(volume[:, :channels], full_resolution=full_resolution)
         reference = by_tensors(volume[:, :channels], full_resolution=full_resolution)
         assert relative_error(result, reference) < 1e-6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("kind", [DilatedResNet34, DilatedResNet50])
+def test_deeper_networks_inflate_to_their_3d_definition_and_keep_every_slice(
+    kind: type[DilatedResNet], output_stride: int, slices: Tensor
+) -> None:
+    options: dict[str, Any] = {"output_stride": output_stride}
+    source = kind(3, generator=torch.Generator().manual_seed(0), **options).eval()
+    draw_norms(source)
+    with torch.device("meta"):
+        definition = kind(3, spatial_dims=3, depth_padding="replicate", **options)
+    net3d = inflate(source, "average")
+    assert {name: value.shape for name, value in net3d.state_dict().items()} == {
+        name: value.shape for name, value in definition.state_dict().items()
+    }
+    assert net3d.output_stride == definition.output_stride == (output_stride,) * 3
+    state = inflate_state_dict(source.state_dict(), like=net3d, strategy="average")
+    assert all(torch.equal(value, state[name]) for name, value in net3d.state_dict().items())
+    one = slices[:1]
+    logits, reference = net3d(one.unsqueeze(2).expand(-1, -1, 9, -1, -1)), source(one)
+    for position in range(9):
+        assert relative_error(logits[:, :, position], reference) < TOLERANCE
 
 
 @pytest.mark.parametrize("strategy", ["zero", "average", "scaling", "triangular", "negative"])
