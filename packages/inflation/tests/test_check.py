@@ -158,6 +158,31 @@ def test_outputs_of_another_structure_are_refused_at_their_place(
         check_inflation(*inner)
 
 
+class Levels(nn.Module):
+    """Two maps, the second with half the slices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(3, 4, 3, padding=1)
+        self.coarse = nn.Conv2d(4, 4, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.fine(x)
+        return fine, self.coarse(fine)
+
+
+def test_an_output_of_fewer_slices_than_the_others_is_not_passed_over() -> None:
+    net2d = Levels()
+    net3d = inflate(net2d)
+    assert check_small(net2d, net3d).contract == "constant_volume"
+    with torch.no_grad():
+        net3d.coarse.weight *= 5  # type: ignore[union-attr]
+    report = check_small(net2d, net3d)
+    assert not report.passed
+    assert report.output.worst > 1
+    assert report.first_culprit == "coarse"
+
+
 class Last(nn.Module):
     """Returns a map whatever its heads return."""
 

@@ -70,3 +70,11 @@ def test_no_batch_and_a_failing_forward_leave_the_statistics_alone() -> None:
         recalibrate_norms(network, [torch.randn(2, 1, 8, 8), torch.randn(2, 9, 8, 8)])
     for name, value in network.named_buffers():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_norm_that_no_batch_reaches_keeps_its_statistics() -> None:
+    net = nn.ModuleList([nn.BatchNorm2d(1), nn.BatchNorm2d(1)])
+    net[1].running_mean.fill_(7.0)
+    recalibrate_norms(net, [torch.full((2, 1, 4, 4), 3.0)], forward=net[0])
+    assert net[0].running_mean.item() == 3.0
+    assert net[1].running_mean.item() == 7.0

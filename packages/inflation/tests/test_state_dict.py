@@ -11,6 +11,7 @@ from tomolift.inflation import (
     ShapeMismatchError,
     StrategyError,
     UnsupportedLayerError,
+    inflate,
     inflate_state_dict,
     tensor_report,
 )
@@ -118,11 +119,32 @@ def test_a_filter_that_is_no_2d_twin_is_named_with_both_shapes() -> None:
         inflate_state_dict(net2d.state_dict(), like=net3d)
 
 
-def test_a_transposed_filter_is_refused_by_name() -> None:
-    net2d = nn.Sequential(nn.ConvTranspose2d(2, 2, 4, 2))
-    net3d = nn.Sequential(nn.ConvTranspose3d(2, 2, 4, 2))
-    with pytest.raises(UnsupportedLayerError, match=r"'0\.weight' belongs to a ConvTranspose3d"):
+@pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (3, 1), (4, 1)])
+def test_a_transposed_filter_is_inflated_as_the_network_s_own(kernel: int, padding: int) -> None:
+    net2d = nn.Sequential(nn.ConvTranspose2d(2, 3, kernel, 2, padding))
+    net3d = inflate(net2d)
+    state = inflate_state_dict(net2d.state_dict(), like=net3d)
+    assert all(torch.equal(state[name], value) for name, value in net3d.state_dict().items())
+
+
+def test_a_transposed_filter_without_a_tap_for_every_slice_is_refused_by_name() -> None:
+    net2d = nn.Sequential(nn.ConvTranspose2d(2, 2, 2, 2))
+    net3d = nn.Sequential(nn.ConvTranspose3d(2, 2, (1, 2, 2), 2))
+    with pytest.raises(UnsupportedLayerError, match=r"'0\.weight' has no depth tap for 1 of 2"):
         inflate_state_dict(net2d.state_dict(), like=net3d)
+
+
+def test_a_table_that_is_no_filter_is_refused_by_name() -> None:
+    net2d, net3d = nn.Module(), nn.Module()
+    net2d.table = nn.Parameter(torch.ones(1, 2, 3, 3))
+    net3d.table = nn.Parameter(torch.ones(1, 2, 3, 3, 3))
+    with pytest.raises(UnsupportedLayerError, match="'table' belongs to a Module, and only filter"):
+        inflate_state_dict(net2d.state_dict(), like=net3d)
+
+
+def test_integers_are_copied_whatever_their_shape() -> None:
+    index = torch.arange(16).reshape(1, 1, 4, 4)
+    assert torch.equal(inflate_state_dict({"index": index})["index"], index)
 
 
 def test_the_report_has_a_line_for_every_tensor() -> None:

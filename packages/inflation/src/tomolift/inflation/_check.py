@@ -194,7 +194,14 @@ def _outputs_to(net: nn.Module, receive: Receive) -> Iterator[None]:
 
 
 def _worst_of(compared: list[tuple[float, ...]]) -> tuple[float, ...]:
-    """Slice by slice the largest error of several outputs that have equally many slices."""
-    longest = max((len(errors) for errors in compared), default=0)
-    alike = [errors for errors in compared if len(errors) == longest]
-    return tuple(largest(errors) for errors in zip(*alike, strict=True))
+    """Slice by slice the largest error of several outputs.
+
+    An output of fewer slices (a coarser level, a vector) counts at every slice that it stands for,
+    so that none is passed over.
+    """
+    found = [errors for errors in compared if errors]
+    longest = max((len(errors) for errors in found), default=0)
+    return tuple(
+        largest(tuple(errors[position * len(errors) // longest] for errors in found))
+        for position in range(longest)
+    )

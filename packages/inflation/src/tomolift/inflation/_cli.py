@@ -30,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         strategy = _strategy(options.strategy, options.alphas)
         state_3d = inflate_state_dict(state_2d, like=like, strategy=strategy)
         metadata["inflation"] = repr(strategy)
+        lines = tensor_report(state_2d, state_3d)
         write_weights(options.target, state_3d, metadata, overwrite=options.overwrite)
-        print("\n".join(tensor_report(state_2d, state_3d)))
+        print("\n".join(lines))
         print(f"{len(state_3d)} tensors written to {options.target}")
     except InflationError as error:
         print(f"tomolift inflate: {error}", file=sys.stderr)

@@ -24,7 +24,8 @@ def recalibrate_norms(
     that are not those of the weights. Parameters, modes and momenta are left as they were.
 
     Args:
-        network: 2D or 3D; a network without BatchNorm is left alone.
+        network: 2D or 3D; a network without BatchNorm is left alone, and so is a norm that no
+            batch reaches.
         batches: inputs of `network`, at least one.
         forward: how to run a batch, where `network(batch)` is not it.
 
@@ -60,6 +61,9 @@ def recalibrate_norms(
                 count += 1
         if not count:
             raise InflationError("batches is empty: give at least one batch of inputs")
+        for norm, kept in zip(norms, statistics, strict=True):
+            if norm.num_batches_tracked == 0:  # no batch came by: an auxiliary head, say
+                norm.load_state_dict({**norm.state_dict(), **kept})
     except BaseException:
         for norm, kept in zip(norms, statistics, strict=True):
             norm.load_state_dict({**norm.state_dict(), **kept})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ._phases import Phases, depth_phases, inflate_phases
 from ._strategies import Strategy, resolve_strategy
 from .errors import ShapeMismatchError, StrategyError, UnsupportedLayerError
 
@@ -27,8 +28,9 @@ def inflate_state_dict(
     Args:
         state_2d: names and tensors of the 2D network. It is not changed.
         like: the 3D network, or its state dict: says which names are wanted, how many taps each
-            filter has, and the dtype. None: every 4-D tensor is taken for a filter and gets as
-            many taps as it is high, so 1x1 becomes 1x1x1.
+            filter has, and the dtype. None: every 4-D tensor of floating point is taken for the
+            filter of a convolution and gets as many taps as it is high, so 1x1 becomes 1x1x1; the
+            filter of a transposed one needs `like` as a module (its taps depend on its stride).
         strategy: a value such as `Scaling(alphas=...)` or a name, see `resolve_strategy`.
             `Random` takes nothing over and returns a copy of `like`'s own values.
 
@@ -38,7 +40,7 @@ def inflate_state_dict(
     Raises:
         ShapeMismatchError: a tensor is missing, left over, or does not fit its 3D twin.
         StrategyError: the strategy is unknown, or has no taps for a filter's depth.
-        UnsupportedLayerError: a filter belongs to a layer that is no plain convolution.
+        UnsupportedLayerError: a filter belongs to a layer that is no convolution.
 
     Example:
         >>> conv2d, conv3d = nn.Conv2d(3, 8, 3), nn.Conv3d(3, 8, 3)
@@ -60,9 +62,11 @@ def inflate_state_dict(
             f"state_2d has {len(left_over)} tensors that like lacks, first {left_over[0]!r}: "
             "inflate into a 3D network of the same architecture, or drop them"
         )
-    if isinstance(like, nn.Module):
-        _refuse_other_owners(state_2d, like)
-    return {name: _twin(name, state_2d, target, resolved) for name, target in wanted.items()}
+    phases = _phases_of_owners(state_2d, like) if isinstance(like, nn.Module) else {}
+    return {
+        name: _twin(name, state_2d, target, resolved, phases.get(name))
+        for name, target in wanted.items()
+    }
 
 
 def tensor_report(state_2d: StateDict, state_3d: StateDict) -> list[str]:
@@ -85,13 +89,15 @@ def _inflate_by_shape(state_2d: StateDict, strategy: Strategy) -> dict[str, Tens
         )
     return {
         name: strategy.inflate_weight(tensor, tensor.shape[2])
-        if tensor.ndim == 4
+        if tensor.ndim == 4 and tensor.is_floating_point()
         else tensor.detach().clone()
         for name, tensor in state_2d.items()
     }
 
 
-def _twin(name: str, state_2d: StateDict, target: Tensor, strategy: Strategy) -> Tensor:
+def _twin(
+    name: str, state_2d: StateDict, target: Tensor, strategy: Strategy, phases: Phases | None
+) -> Tensor:
     if name not in state_2d:
         if name.endswith("num_batches_tracked"):
             return torch.zeros_like(target)
@@ -107,21 +113,38 @@ def _twin(name: str, state_2d: StateDict, target: Tensor, strategy: Strategy) ->
             f"{name!r} is {tuple(source.shape)} in 2D and {tuple(target.shape)} in like, which is "
             f"no 3D twin of it: change like, or adapt the tensor (adapt_in_channels for a stem)"
         )
+    if phases is not None:
+        return inflate_phases(strategy, source.to(target.dtype), phases)
     return strategy.inflate_weight(source.to(target.dtype), target.shape[2])
 
 
-def _refuse_other_owners(state_2d: StateDict, like: nn.Module) -> None:
-    """A 4-D tensor may also be a position table or a transposed filter, whose taps differ."""
+def _phases_of_owners(state_2d: StateDict, like: nn.Module) -> dict[str, Phases]:
+    """Phases of every transposed filter; what is no filter (a position table) is refused."""
+    found = {}
     for module_name, module in like.named_modules(remove_duplicate=False):
         for leaf, tensor in module._parameters.items():
             name = f"{module_name}.{leaf}" if module_name else leaf
             if tensor is None or name not in state_2d or tensor.ndim == state_2d[name].ndim:
                 continue
-            if not isinstance(module, nn.Conv3d):
+            if isinstance(module, nn.ConvTranspose3d):
+                found[name] = _phases(name, module)
+            elif not isinstance(module, nn.Conv3d):
                 raise UnsupportedLayerError(
                     f"{name!r} belongs to a {type(module).__name__}, and only filters of Conv3d "
-                    "are inflated: leave it out of state_2d and like, and set it yourself"
+                    "and ConvTranspose3d are inflated: leave it out of state_2d and like, and set "
+                    "it yourself"
                 )
+    return found
+
+
+def _phases(name: str, module: nn.ConvTranspose3d) -> Phases:
+    phases = depth_phases(module.kernel_size[0], module.stride[0], module.dilation[0])
+    if () in phases:
+        raise UnsupportedLayerError(
+            f"{name!r} has no depth tap for {phases.count(())} of {module.stride[0]} slices: give "
+            "it a depth kernel of at least its depth stride"
+        )
+    return phases
 
 
 def _line(name: str, source: Tensor | None, result: Tensor) -> str:
