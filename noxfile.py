@@ -38,6 +38,7 @@ CHECK = (
     "import-linter", "clang-format", "virtualenv",
     "blosc2",  # a peer in the benchmarks of data
     "optuna",  # the extra `search` of training
+    "monai", "scipy",  # its extra `surface`
 )  # fmt: skip
 TIMM = "timm==1.0.31"  # whose networks `coverage_timm` converts; never a dependency
 

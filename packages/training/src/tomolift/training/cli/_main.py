@@ -13,6 +13,7 @@ import tyro
 from ..errors import ConfigError, DamagedCheckpointError, NonFiniteLossError, PredictionError
 from ..pretrain import pretrain_command
 from ._compare import compare
+from ._evaluate import evaluate
 from ._predict import predict
 from ._reproduce import reproduce
 from ._search import search
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "train": train,
         "resume": resume,
         "predict": predict,
+        "evaluate": evaluate,
         "compare": compare,
         "search": search,
         "data": _described(_data, "Verify, build, inspect MSD task folders and volume caches."),
