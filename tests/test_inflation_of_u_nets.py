@@ -65,7 +65,7 @@ def test_zero_inflation_without_depth_stride_equals_2d_slice_by_slice(upsampling
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("upsampling", ["linear"])
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
 @pytest.mark.parametrize("depth_padding", ["zeros", "replicate"])
 @pytest.mark.parametrize("depth_stride", ["same", 1])
 def test_inflating_the_network_is_the_3d_definition_with_inflated_tensors(
