@@ -196,9 +196,9 @@ def plan_inflation(
     Example:
         >>> plan = plan_inflation(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()))
         >>> print(plan)
-        layer  type    in the plane   along depth     strategy  action    contract
-        0      Conv2d  3->8 3x3 p1    3 p1 replicate  Average   inflated  constant_volume
-        1      ReLU                                             kept      slicewise
+        layer  type    in the plane  along depth     strategy  action    contract
+        0      Conv2d  3->8 3x3 p1   3 p1 replicate  Average   inflated  constant_volume
+        1      ReLU                                            kept      slicewise
         <BLANKLINE>
         2 layers: 1 inflated, 1 kept
         forecast: constant_volume: '0' mixes 3 slices (Average)
