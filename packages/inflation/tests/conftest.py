@@ -110,7 +110,8 @@ def assert_constant_volume() -> Callable[..., None]:
     def check(layer: nn.Module, depth: int = 9, **options: object) -> None:
         one = noise(2, 4, 13, 11)
         expected = layer(one)
-        result = inflate(layer, **options)(one.unsqueeze(2).expand(-1, -1, depth, -1, -1))  # type: ignore[arg-type]
+        volume = one.unsqueeze(2).expand(-1, -1, depth, -1, -1)
+        result = inflate(layer, example=one, **options)(volume)  # type: ignore[arg-type]
         assert result.shape[2] >= 1
         torch.testing.assert_close(result, expected.unsqueeze(2).expand_as(result))
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from tomolift.inflation import (
     Average,
@@ -320,11 +319,6 @@ def test_a_subclass_of_a_known_layer_is_refused_by_name() -> None:
         UnsupportedLayerError, match=r"'1': StandardisedConv2d is a subclass of Conv2d.*register"
     ):
         inflate(net)
-
-
-def test_a_parametrised_convolution_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedLayerError, match=r"'0': ParametrizedConv2d is a subclass"):
-        inflate(nn.Sequential(weight_norm(nn.Conv2d(3, 4, 3))))
 
 
 def test_a_convolution_with_a_hook_is_refused_by_name() -> None:

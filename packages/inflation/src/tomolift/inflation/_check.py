@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ._copy import copy_network
 from ._dry_run import made_up_slices
 from ._outputs import leaves, tensor_pairs
 from ._report import CONTRACTS, Contract, InflationReport, LayerError, largest
@@ -71,7 +71,7 @@ def check_inflation(
     slices = (made_up_slices(net2d) if example is None else example)[:1]
     generator = torch.Generator().manual_seed(seed)
     volume = torch.randn(depth, *slices.shape[1:], generator=generator).to(slices)
-    net2d, net3d = copy.deepcopy(net2d).eval(), copy.deepcopy(net3d).eval()
+    net2d, net3d = copy_network(net2d).eval(), copy_network(net3d).eval()
     tried = CONTRACTS if contract == "auto" else (contract,)
     layers: tuple[LayerError, ...] = ()
     for candidate in tried:

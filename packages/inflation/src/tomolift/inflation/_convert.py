@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from torch import Tensor, nn
 
+from ._copy import copy_network
 from ._dry_run import dry_run
 from ._rules import RuleBook
 from .errors import InflationError, UnsupportedLayerError
@@ -73,7 +73,7 @@ def replace_layers(net2d: nn.Module, book: RuleBook) -> Replaced:
     """Replace every layer of a copy that has a twin, and note those that have none."""
     walk = _Walk(book)
     book.check_shared(net2d)
-    net3d = walk.replace(copy.deepcopy(net2d), "")
+    net3d = walk.replace(copy_network(net2d), "")
     modules = dict(net2d.named_modules(remove_duplicate=False))
     visited = {id(modules[name]) for name in walk.layers}
     layers = tuple(name for name, module in modules.items() if id(module) in visited)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ class Layer:
     _inflated: dict[int, tuple[nn.Parameter, nn.Parameter, Phases | None]] = field(
         default_factory=dict, repr=False
     )
+    _followers: dict[int, tuple[nn.Module, nn.Module]] = field(default_factory=dict, repr=False)
 
     def at(self, name: str, strategy: Strategy) -> Layer:
         """The same rules at another place, with the same memory of shared filters."""
@@ -59,6 +61,17 @@ class Layer:
     def refuse(self, reason: str, cure: str) -> UnsupportedLayerError:
         """The error that names this layer."""
         return UnsupportedLayerError(f"{_where(self.name)}: {reason}: {cure}")
+
+    def remember_order(self, sequence: nn.Sequential) -> None:
+        """Note which module of a sequence follows which, for `follower`."""
+        modules = list(sequence)
+        for module, behind in pairwise(modules):
+            # the module is kept beside it, lest its id be given to another one
+            self._followers[id(module)] = (module, behind)
+
+    def follower(self, module: nn.Module) -> nn.Module | None:
+        """What comes behind a module of the 2D network in its nn.Sequential; None if unknown."""
+        return self._followers.get(id(module), (module, None))[1]
 
     @property
     def keeps_slices(self) -> bool:

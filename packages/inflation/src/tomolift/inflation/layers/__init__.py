@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from . import _convolution as _convolution
 from . import _norm as _norm
+from . import _padding as _padding
+from . import _pixel_shuffle as _pixel_shuffle
 from . import _pool as _pool
 from . import _rank_free as _rank_free
-from . import _transposed_convolution as _transposed_convolution
+from . import _refused as _refused
 from . import _timm as _timm
+from . import _transposed_convolution as _transposed_convolution
 from . import _upsample as _upsample
 from ._acs import AcsConv3d as AcsConv3d
 from ._depth_padded import DepthPaddedConv3d as DepthPaddedConv3d

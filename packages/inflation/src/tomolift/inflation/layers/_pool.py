@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,6 +50,27 @@ class DepthExactAvgPool3d(nn.AvgPool3d):
         )
 
 
+class DepthMeanLPPool3d(nn.LPPool3d):
+    """A power-average pool: the mean of the powers along depth, and their sum in the plane.
+
+    The sum along depth would make an answer `kernel ** (1 / norm_type)` times too large.
+    """
+
+    def forward(
+        self, input: Float[Tensor, "batch channel depth height width"]
+    ) -> Float[Tensor, "batch channel depth_out height_out width_out"]:
+        """The root of the pooled powers; of a negative sum it is no number, as in torch's own."""
+        kernel = _triple(self.kernel_size)
+        stride = kernel if self.stride is None else _triple(self.stride)
+        if math.isinf(self.norm_type):
+            sign = math.copysign(1.0, self.norm_type)  # the limits are the largest and the smallest
+            largest = F.max_pool3d(sign * input.abs(), kernel, stride, ceil_mode=self.ceil_mode)
+            return sign * largest
+        powers = F.avg_pool3d(input.pow(self.norm_type), kernel, stride, 0, self.ceil_mode)
+        signed = torch.sign(powers) * F.relu(torch.abs(powers))
+        return signed.mul(kernel[1] * kernel[2]).pow(1.0 / self.norm_type)
+
+
 @register_layer(nn.MaxPool2d)
 def inflate_max_pool(module: nn.MaxPool2d, layer: Layer) -> nn.MaxPool3d:
     """Exact at the ends too: the padding is minus infinity."""
@@ -88,6 +111,20 @@ def inflate_average_pool(module: nn.AvgPool2d, layer: Layer) -> nn.AvgPool3d:
         override = module.divisor_override
         return nn.AvgPool3d(**arguments, divisor_override=override and override * depth.kernel)
     return DepthExactAvgPool3d(**arguments, divisor_override=module.divisor_override)
+
+
+@register_layer(nn.LPPool2d)
+def inflate_power_average_pool(module: nn.LPPool2d, layer: Layer) -> DepthMeanLPPool3d:
+    """Without padding, so that nothing is missing at the ends."""
+    kernel = _pair(module.kernel_size)
+    stride = kernel if module.stride is None else _pair(module.stride)
+    depth = layer.pool(kernel=kernel[0], stride=stride[0], padding=0)
+    return DepthMeanLPPool3d(
+        module.norm_type,
+        (depth.kernel, *kernel),
+        (depth.stride, *stride),
+        module.ceil_mode,
+    )
 
 
 @register_layer(nn.AdaptiveAvgPool2d)

@@ -33,7 +33,9 @@ from ._registry import register_layer
     nn.Tanh,
     nn.Tanhshrink,
     nn.Threshold,
+    nn.ChannelShuffle,
     nn.Dropout,
+    nn.Dropout1d,
     nn.AlphaDropout,
     nn.FeatureAlphaDropout,
     nn.LocalResponseNorm,
@@ -43,9 +45,9 @@ def keep(module: nn.Module, layer: Layer) -> nn.Module:
     return module
 
 
-@register_layer(nn.PReLU, nn.GroupNorm, nn.SyncBatchNorm)
+@register_layer(nn.PReLU, nn.GroupNorm, nn.SyncBatchNorm, nn.BatchNorm1d)
 def keep_channel_weights(
-    module: nn.PReLU | nn.GroupNorm | nn.SyncBatchNorm, layer: Layer
+    module: nn.PReLU | nn.GroupNorm | nn.SyncBatchNorm | nn.BatchNorm1d, layer: Layer
 ) -> nn.Module:
     """A weight per channel (GroupNorm then takes its statistics from all slices)."""
     if not layer.strategy.keeps_source:
@@ -65,8 +67,16 @@ def keep_linear(module: nn.Linear, layer: Layer) -> nn.Module:
     return module
 
 
-@register_layer(nn.Softmax, nn.LogSoftmax)
-def keep_channel_softmax(module: nn.Softmax | nn.LogSoftmax, layer: Layer) -> nn.Module:
+@register_layer(nn.Softmax2d)
+def inflate_channel_softmax(module: nn.Softmax2d, layer: Layer) -> nn.Module:
+    """Over the channels by definition, though torch's own accepts nothing but slices."""
+    return nn.Softmax(dim=1)
+
+
+@register_layer(nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.GLU)
+def keep_along_channels(
+    module: nn.Softmax | nn.LogSoftmax | nn.Softmin | nn.GLU, layer: Layer
+) -> nn.Module:
     """Over the channels only; over positions it would depend on the number of slices."""
     if module.dim != 1:
         raise layer.refuse(
@@ -86,14 +96,27 @@ def keep_flatten(module: nn.Flatten, layer: Layer) -> nn.Module:
     return module
 
 
-@register_layer(nn.LayerNorm)
-def keep_layer_norm(module: nn.LayerNorm, layer: Layer) -> nn.Module:
+@register_layer(nn.LayerNorm, nn.RMSNorm)
+def keep_layer_norm(module: nn.LayerNorm | nn.RMSNorm, layer: Layer) -> nn.Module:
     """Over the last axis only, where a network keeps its channels last."""
     if len(module.normalized_shape) != 1:
         raise layer.refuse(
-            f"LayerNorm({tuple(module.normalized_shape)}) has a weight per position",
+            f"{type(module).__name__}({tuple(module.normalized_shape)}) has a weight per position",
             "use GroupNorm(1, channels)",
         )
     if not layer.strategy.keeps_source:
         module.reset_parameters()
+    return module
+
+
+@register_layer(nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d)
+def keep_pool_of_tokens(
+    module: nn.AdaptiveAvgPool1d | nn.AdaptiveMaxPool1d, layer: Layer
+) -> nn.Module:
+    """All positions in a row at once, whatever their number."""
+    if module.output_size not in (1, (1,)) or getattr(module, "return_indices", False):
+        raise layer.refuse(
+            f"{type(module).__name__}({module.output_size}) cuts the row of positions in pieces",
+            f"use {type(module).__name__}(1)",
+        )
     return module

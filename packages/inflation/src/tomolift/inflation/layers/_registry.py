@@ -7,12 +7,14 @@ registered by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from .._depth import Layer
+from ._weight_norm import has_computed_weight, inflate_under_weight_norm
 
 # Each function takes its own module type, which a mapping cannot express.
 InflateLayer = Callable[[Any, Layer], nn.Module]
@@ -56,11 +58,20 @@ def inflate_layer(module: nn.Module, layer: Layer) -> nn.Module | None:
     Raises:
         UnsupportedLayerError: the module is neither, named by its dotted name.
     """
-    kind = type(module)
-    registered = _REGISTRY.get(kind) or _REGISTRY.get(f"{kind.__module__}.{kind.__qualname__}")
-    if registered is None:
+    if has_computed_weight(module) and _registered(_plain_type(module)):
+        return inflate_under_weight_norm(
+            module, layer, lambda plain: _inflate_registered(plain, layer)
+        )
+    if _registered(type(module)) is None:
         _check_container(module, layer)
+        if isinstance(module, nn.Sequential):
+            layer.remember_order(module)
         return None
+    return _inflate_registered(module, layer)
+
+
+def _inflate_registered(module: nn.Module, layer: Layer) -> nn.Module:
+    registered = cast(InflateLayer, _registered(_plain_type(module)))
     twin = registered(module, layer)
     if twin is module:
         return module
@@ -71,6 +82,15 @@ def inflate_layer(module: nn.Module, layer: Layer) -> nn.Module | None:
             "remove them before inflating and add them again after",
         )
     return twin.train(module.training)
+
+
+def _registered(kind: type[nn.Module]) -> InflateLayer | None:
+    return _REGISTRY.get(kind) or _REGISTRY.get(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _plain_type(module: nn.Module) -> type[nn.Module]:
+    """Its type, without the subclass that torch puts a parametrized module under."""
+    return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
 def _check_container(module: nn.Module, layer: Layer) -> None:
