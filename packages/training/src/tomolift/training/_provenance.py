@@ -35,6 +35,7 @@ def provenance(experiment: Experiment, results: Sequence[RunResult]) -> dict[str
         "config": experiment.config.to_json(),
         "runs": [
             {
+                "run": result.run.folder.name,
                 "name": result.run.name,
                 "identity": result.run.identity,
                 "network_sha256": result.network_sha256,

@@ -28,9 +28,10 @@ def write_tables(experiment: Experiment, results: Sequence[RunResult], out: Path
     """Write the tables of finished runs into `out`.
 
     per_case.csv has a line a run, case and class, and both predictors that never look at an image
-    under every seed, so that whatever is paired by (seed, case) is paired with them too; columns
-    that a run's own per_case.csv has beyond its counts are taken along. epochs.csv has a line a
-    run and epoch.
+    under every seed, so that whatever is paired by (seed, case) is paired with them too. Its
+    columns `predicted_as_NAME` are the class's line of the case's confusion matrix; columns that a
+    run's own per_case.csv has beyond its counts are taken along. epochs.csv has a line a run and
+    epoch.
     """
     class_names = experiment.cache.label_names
     per_case = [*_baseline_rows(experiment, results), *_result_rows(results, class_names)]
@@ -42,7 +43,7 @@ def write_tables(experiment: Experiment, results: Sequence[RunResult], out: Path
 def _result_rows(results: Sequence[RunResult], class_names: Sequence[str]) -> Iterator[Cells]:
     for result in results:
         further = _further_columns(result)
-        for row in case_rows(result.matrices, class_names):
+        for row in _rows_with_confusion(result.matrices, class_names):
             known = {**_where(result), **row, "run": result.run.folder.name}
             extra = further.get((str(row["case"]), str(row["class"])), {})
             yield known | {column: cell for column, cell in extra.items() if column not in known}
@@ -65,8 +66,17 @@ def _baseline_rows(experiment: Experiment, results: Sequence[RunResult]) -> Iter
                     masks[fold, cases] = mean_training_mask(experiment.cache, cases, evaluation)
                 matrices = masks[fold, cases]
             where = {"arm": arm, "fold": fold, "seed": seed, "fraction": whole}
-            for row in case_rows(matrices, experiment.cache.label_names):
+            for row in _rows_with_confusion(matrices, experiment.cache.label_names):
                 yield {**where, **row, "run": ""}
+
+
+def _rows_with_confusion(
+    matrices: Mapping[str, Tensor], class_names: Sequence[str]
+) -> Iterator[Cells]:
+    confusion = [line for matrix in matrices.values() for line in matrix.tolist()]
+    for row, line in zip(case_rows(matrices, class_names), confusion, strict=True):
+        named = zip(class_names, line, strict=True)
+        yield row | {f"predicted_as_{name}": voxels for name, voxels in named}
 
 
 def _epoch_rows(results: Sequence[RunResult], class_names: Sequence[str]) -> Iterator[Cells]:

@@ -27,6 +27,8 @@ class CaseTable:
         folds: (cases,) the fold that evaluates the case.
         class_names: background first.
         counts: int64 (seeds, cases, arms, classes, 3): true and false positives, false negatives.
+        confusion: arm -> int64 (classes, classes), rows truth, columns prediction, summed over
+            cases and seeds; no entry for an arm whose lines do not have these columns filled.
     """
 
     arms: tuple[str, ...]
@@ -35,6 +37,7 @@ class CaseTable:
     folds: NDArray[np.int64]
     class_names: tuple[str, ...]
     counts: NDArray[np.int64]
+    confusion: dict[str, NDArray[np.int64]]
 
     def of(self, arm: str) -> NDArray[np.int64]:
         """An arm's counts, (seeds, cases, classes, 3)."""
@@ -84,7 +87,13 @@ def _table(lines: Sequence[Line]) -> CaseTable:
         )
     folds = np.array([fold_of[case] for case in cases], dtype=np.int64)
     return CaseTable(
-        arms=arms, seeds=seeds, cases=cases, folds=folds, class_names=class_names, counts=counts
+        arms=arms,
+        seeds=seeds,
+        cases=cases,
+        folds=folds,
+        class_names=class_names,
+        counts=counts,
+        confusion=_confusion(lines, class_names),
     )
 
 
@@ -99,3 +108,18 @@ def _fold_of_case(lines: Sequence[Line]) -> dict[str, int]:
         if fold_of.setdefault(case, fold) != fold:
             raise line.error(f"case {case} is in fold {fold} here and in {fold_of[case]} before")
     return fold_of
+
+
+def _confusion(lines: Sequence[Line], class_names: tuple[str, ...]) -> dict[str, NDArray[np.int64]]:
+    columns = [f"predicted_as_{name}" for name in class_names]
+    if not set(columns) <= set(lines[0].cells):
+        return {}
+    shape = (len(class_names), len(class_names))
+    matrices = {arm: np.zeros(shape, dtype=np.int64) for arm in _in_order(lines, "arm")}
+    for line in lines:
+        if not any(line.cells[column] for column in columns):
+            matrices.pop(line.cells["arm"], None)
+        elif line.cells["arm"] in matrices:
+            truth = class_names.index(line.cells["class"])
+            matrices[line.cells["arm"]][truth] += [line.whole(column) for column in columns]
+    return matrices

@@ -32,6 +32,8 @@ class Row:
         interval_pooled: of the pooled mean IoU; None for a single case.
         interval_per_case: of the mean over cases.
         interval_iou: of each class's pooled IoU.
+        confusion: voxels summed over cases and seeds, rows truth, columns prediction; None where
+            per_case.csv has no such columns for it.
         paper_mean_iou: the paper's figure, None where it has none.
         fraction: share of each fold's training cases that was learned from.
         epochs: training epochs of this arm itself.
@@ -47,6 +49,7 @@ class Row:
     interval_pooled: Interval | None = None
     interval_per_case: Interval | None = None
     interval_iou: tuple[Interval | None, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] | None = None
     paper_mean_iou: float | None = None
     fraction: float = 1.0
     epochs: int = 0
@@ -77,6 +80,7 @@ class Row:
                 }
                 for seed, each in self.by_seed.items()
             ],
+            "confusion": self.confusion,
             "paper_mean_iou": self.paper_mean_iou,
             "epochs": self.epochs,
             "seconds_per_epoch": self.seconds_per_epoch,
@@ -130,11 +134,13 @@ def _row(
             "interval_per_case": interval_of(resamples.per_case[:, index]),
             "interval_iou": tuple(map(interval_of, resamples.by_class[:, index].T)),
         }
+    confusion = table.confusion.get(arm)
     return Row(
         arm=arm,
         label=label,
         scores=mean_scores(list(by_seed.values())),
         by_seed=by_seed,
+        confusion=None if confusion is None else tuple(map(tuple, confusion.tolist())),
         paper_mean_iou=paper_mean_iou,
         fraction=fraction,
         epochs=max((run.last_epoch for run in runs), default=0),

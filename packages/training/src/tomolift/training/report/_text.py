@@ -46,9 +46,14 @@ def markdown_contrasts(outcomes: Sequence[ContrastOutcome]) -> str:
 
 
 def markdown_thresholds(thresholds: Sequence[ReachedThreshold]) -> str:
-    """First epoch at which each arm's runs reach each foreground IoU."""
-    header = ["arm", "foreground IoU", "reached in", "median epoch", "first epochs of the runs"]
-    return _markdown(header, [_threshold_cells(each) for each in thresholds])
+    """First epoch at which each arm reaches each foreground IoU, a line an arm."""
+    values = sorted({each.threshold for each in thresholds})
+    by_arm: dict[str, list[str]] = {}
+    for each in sorted(thresholds, key=lambda each: each.threshold):
+        share = "" if each.fraction == 1 else f" ({each.fraction:g} of the cases)"
+        by_arm.setdefault(each.arm + share, []).append(_threshold_cell(each))
+    header = ["arm", *(f"IoU {value:g}" for value in values)]
+    return _markdown(header, [[arm, *cells] for arm, cells in by_arm.items()])
 
 
 def markdown_fractions(rows: Sequence[Row]) -> str:
@@ -123,16 +128,14 @@ def _contrast_cells(outcome: ContrastOutcome) -> list[str]:
     ]
 
 
-def _threshold_cells(reached: ReachedThreshold) -> list[str]:
-    late = f"> {reached.last_epoch}"
-    share = "" if reached.fraction == 1 else f" ({reached.fraction:g} of the cases)"
-    return [
-        reached.arm + share,
-        f"{reached.threshold:g}",
-        f"{reached.reached} of {len(reached.first_epochs)}",
-        late if reached.median is None else f"{reached.median:g}",
-        ", ".join(late if epoch is None else str(epoch) for epoch in reached.first_epochs),
-    ]
+def _threshold_cell(reached: ReachedThreshold) -> str:
+    """The median epoch, and in how many runs where it is not all of them."""
+    runs = len(reached.first_epochs)
+    late = f"not in {reached.last_epoch} epochs"
+    median = late if reached.median is None else f"{reached.median:g}"
+    return (
+        median if reached.reached in (0, runs) else f"{median} ({reached.reached} of {runs} runs)"
+    )
 
 
 def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

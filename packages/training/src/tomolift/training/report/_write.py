@@ -71,6 +71,10 @@ def _markdown(analysis: Analysis, figures: Path) -> str:
             "",
             "## Epochs to a foreground IoU",
             "",
+            "The first epoch, 0 being before any training, at which a run's pooled IoU, mean over "
+            "the foreground classes, is at least so high; the median over the runs, those that "
+            "never get there counted as later than all.",
+            "",
             markdown_thresholds(analysis.thresholds),
             *_fractions(analysis),
             *(f"![{_FIGURES[name]}](figures/{name})" for name in shown),
