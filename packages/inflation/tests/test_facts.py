@@ -200,3 +200,56 @@ def test_generic_inflation_equals_inflating_the_tensors(small_resnet: nn.Module)
     assert not any(
         "not" in line for line in tensor_report(small_resnet.state_dict(), net3d.state_dict())
     )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kernel", "padding", "shares"),
+    [(2, 0, (1.0, 1.0)), (4, 1, (0.5, 0.5, 0.5, 0.5)), (3, 1, (0.5, 1.0, 0.5))],
+)
+def test_f5_the_taps_of_a_transposed_convolution_sum_to_the_filter_for_each_residue(
+    kernel: int, padding: int, shares: tuple[float, ...], make_slices: MakeSlices
+) -> None:
+    up2d = nn.ConvTranspose2d(3, 4, kernel, 2, padding)
+    up3d = inflate(up2d, "average")
+    for tap, share in enumerate(shares):
+        torch.testing.assert_close(up3d.weight[:, :, tap], share * up2d.weight)  # type: ignore[index]
+    one = make_slices(1, side=8)
+    result = up3d(constant_volume(one, 5))
+    assert relative_error(result, up2d(one).unsqueeze(2).expand_as(result)) < TOLERANCE
+
+
+@torch.no_grad()
+def test_f5_averaging_all_taps_of_a_transposed_convolution_gives_a_checkerboard(
+    make_slices: MakeSlices,
+) -> None:
+    up2d = nn.ConvTranspose2d(3, 4, 3, 2, 1, bias=False)
+    up3d = inflate(up2d, "average")
+    up3d.weight.copy_(up2d.weight.unsqueeze(2).expand_as(up3d.weight) / 3)  # type: ignore[operator]
+    one = make_slices(1, side=8)
+    result, reference = up3d(constant_volume(one, 5)), up2d(one)
+    for position in range(9):
+        share = 1 / 3 if position % 2 == 0 else 2 / 3
+        torch.testing.assert_close(result[:, :, position], share * reference)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", [nn.GroupNorm(1, 3), nn.InstanceNorm2d(3)], ids=repr)
+def test_f8_a_norm_over_the_volume_is_exact_on_exact_slices_and_spread_by_one_wrong_slice(
+    norm: nn.Module, make_slices: MakeSlices
+) -> None:
+    one = make_slices(1)
+    volume = constant_volume(one, 8).clone()
+    expected = norm(one)
+    norm3d = inflate(norm)
+    assert relative_error(norm3d(volume)[:, :, 4], expected) < TOLERANCE
+    volume[:, :, 0] *= 0.5
+    assert relative_error(norm3d(volume)[:, :, 4], expected) > 0.01
+
+
+@torch.no_grad()
+def test_f13_a_pixel_shuffle_acts_in_the_plane_of_every_slice(make_slices: MakeSlices) -> None:
+    slices = make_slices(5, channels=8, side=6)
+    for shuffle in (nn.PixelShuffle(2), nn.PixelUnshuffle(3)):
+        result = inflate(shuffle, example=slices)(as_volume(slices))
+        assert torch.equal(result, as_volume(shuffle(slices)))

@@ -45,5 +45,6 @@ from .layers import DepthExactAvgPool3d as DepthExactAvgPool3d
 from .layers import DepthPaddedConv3d as DepthPaddedConv3d
 from .layers import DepthPaddedConvTranspose3d as DepthPaddedConvTranspose3d
 from .layers import TwoPlusOneConv3d as TwoPlusOneConv3d
+from .layers import fold_weight_standardization as fold_weight_standardization
 from .layers import inflate_layer as inflate_layer
 from .layers import register_layer as register_layer

@@ -19,3 +19,4 @@ from ._registry import inflate_layer as inflate_layer
 from ._registry import register_layer as register_layer
 from ._transposed_convolution import DepthPaddedConvTranspose3d as DepthPaddedConvTranspose3d
 from ._two_plus_one import TwoPlusOneConv3d as TwoPlusOneConv3d
+from ._weight_standardization import fold_weight_standardization as fold_weight_standardization
