@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ._functional import PlaneOnlyCalls
 from ._outputs import leaves, tensor_pairs
+from ._token_counts import TokenCounts
 from .errors import InflationError, ShapeMismatchError, UnsupportedFunctionError
 
 # nn.Module's own frames between a call and the `forward` that it reaches
@@ -31,9 +32,11 @@ def dry_run(
         UnsupportedFunctionError: a call in a `forward` fails or acts on a plane only.
         ShapeMismatchError: a layer gets a shape it was not made for, or the outputs differ in
             more than the depth.
+        UnsupportedLayerError: an attention has class tokens or a mask.
         InflationError: the 2D network itself runs on no made-up input.
     """
     bare_2d, bare_3d = without_storage(net2d), without_storage(net3d)
+    tokens = TokenCounts(bare_2d, bare_3d)
     with torch.device("meta"), torch.no_grad():
         slices, expected = _run_2d(bare_2d, example)
         depth = slices.shape[2]
@@ -46,6 +49,7 @@ def dry_run(
             raise
         except Exception as error:
             raise _explain(error, names) from error
+    tokens.check()
     _compare(expected, result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _attention as _attention
 from . import _convolution as _convolution
 from . import _norm as _norm
 from . import _padding as _padding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .._depth import Layer
 from ._registry import register_layer
@@ -59,12 +59,16 @@ def keep_channel_weights(
 def keep_linear(module: nn.Linear, layer: Layer) -> nn.Module:
     """Over the last axis; a strategy that keeps nothing draws it as a 1x1 filter."""
     if not layer.strategy.keeps_source:
-        with torch.no_grad():
-            filters = module.weight[:, :, None, None]
-            module.weight.copy_(layer.strategy.inflate_weight(filters, 1)[:, :, 0, 0, 0])
+        draw_anew(module.weight, layer)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     return module
+
+
+@torch.no_grad()
+def draw_anew(weight: Tensor, layer: Layer) -> None:
+    """Fill a matrix (out, in) as the strategy fills a 1x1 filter."""
+    weight.copy_(layer.strategy.inflate_weight(weight[:, :, None, None], 1)[:, :, 0, 0, 0])
 
 
 @register_layer(nn.Softmax2d)

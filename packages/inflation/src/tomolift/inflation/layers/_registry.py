@@ -23,6 +23,16 @@ _REGISTRY: dict[type[nn.Module] | str, InflateLayer] = {}
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, torch.fx.GraphModule)
 
 
+# Exactly these types compute nothing themselves that would tell a volume's tokens from a slice's.
+_TOKEN_CONTAINERS = (
+    nn.Transformer,
+    nn.TransformerEncoder,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoder,
+    nn.TransformerDecoderLayer,
+)
+
+
 def register_layer(*types: type[nn.Module] | str) -> Callable[[InflateLayer], InflateLayer]:
     """Declare how layers of exactly these types are inflated; a later declaration wins.
 
@@ -96,7 +106,7 @@ def _plain_type(module: nn.Module) -> type[nn.Module]:
 def _check_container(module: nn.Module, layer: Layer) -> None:
     """Pass only what computes nothing itself, or computes with its children in its `forward`."""
     kind = type(module)
-    if isinstance(module, _CONTAINERS):
+    if isinstance(module, _CONTAINERS) or kind in _TOKEN_CONTAINERS:
         return
     cure = f"register it: @register_layer({kind.__name__}) with a function that returns its 3D twin"
     known = next((base for base in kind.__mro__ if base in _REGISTRY), None)
