@@ -20,7 +20,7 @@ def draw_curves(curves: Sequence[LearningCurve], rows: Sequence[Row], path: Path
         rows: the table: labels, and the floor.
         path: the PNG.
     """
-    figure = new_figure(14, 4.2)
+    figure = new_figure(14, 5)
     loss, iou, foreground = figure.subplots(1, 3)
     trained = _trained(rows)
     by_arm = {curve.arm: curve for curve in curves if curve.fraction == rows[0].fraction}
@@ -36,7 +36,7 @@ def draw_curves(curves: Sequence[LearningCurve], rows: Sequence[Row], path: Path
             floor = row.scores.mean_iou_pooled
             iou.axhline(floor, color="grey", linestyle="--", label=f"{row.label} ({floor:.3f})")
     iou.set(title="evaluation", xlabel="epoch of the arm", ylabel="mean IoU (pooled)")
-    iou.legend(fontsize=7, loc="lower right")
+    figure.legend(*iou.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7)
     foreground.set(title="foreground alone", xlabel="epoch of the arm", ylabel="IoU (pooled)")
     for axes in (loss, iou, foreground):
         whole_epochs(axes)
@@ -45,7 +45,7 @@ def draw_curves(curves: Sequence[LearningCurve], rows: Sequence[Row], path: Path
 
 def draw_classes(rows: Sequence[Row], class_names: Sequence[str], path: Path) -> None:
     """IoU of each foreground class with its interval, a group of bars a class, a bar a row."""
-    figure = new_figure(10, 4.2)
+    figure = new_figure(10, 5)
     axes = figure.subplots()
     width = 0.8 / len(rows)
     positions = np.arange(len(class_names) - 1)
@@ -62,7 +62,7 @@ def draw_classes(rows: Sequence[Row], class_names: Sequence[str], path: Path) ->
                 axes.vlines(x, *interval, color="dimgrey", linewidth=0.8)
     axes.set_xticks(positions + 0.4 - width / 2, [plain(name) for name in class_names[1:]])
     axes.set(ylabel="IoU (pooled)", title="foreground classes, last epoch, with 95 % intervals")
-    axes.legend(fontsize=7, loc="upper right")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=7)
     axes.grid(axis="y", alpha=0.3)
     save_figure(figure, path)
 
