@@ -18,8 +18,9 @@ NETWORKS: dict[str, nn.Sequential] = {
     "even": nn.Sequential(nn.Conv2d(3, 4, 2)),
     "valid": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)),
     "same": nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")),
-    # no ReLU before it: of positive values the maximum would hide what zeros take off at an end
-    "max pool": nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(3, 2, 1)),
+    # no ReLU before it, and small windows: of values of which one is positive the maximum hides
+    # what zeros take off at an end
+    "max pool": nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2)),
     "average pool": nn.Sequential(nn.Conv2d(3, 4, 1), nn.AvgPool2d(3, 2, 1)),
     "pool that counts no zeros": nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
     "global pool": nn.Sequential(*stem(), nn.AdaptiveAvgPool2d(1)),
