@@ -31,6 +31,9 @@ register_layer("timm.layers.linear.Linear")(keep_linear)
 class NormThenActivation3d(nn.BatchNorm3d):
     """A BatchNorm3d with its activation behind it, as timm's BatchNormAct2d is one in 2D."""
 
+    act: nn.Module
+    drop: nn.Module
+
     def forward(
         self, input: Float[Tensor, "batch channel depth height width"]
     ) -> Float[Tensor, "batch channel depth height width"]:
@@ -116,9 +119,9 @@ def inflate_same_convolution(module: nn.Conv2d, layer: Layer) -> nn.Module:
         module.in_channels,
         module.out_channels,
         (depth.kernel, height, width),
-        (depth.stride, *module.stride),
+        (depth.stride, *cast(tuple[int, int], module.stride)),
         0,
-        (depth.dilation, *module.dilation),
+        (depth.dilation, *cast(tuple[int, int], module.dilation)),
         module.groups,
         module.bias is not None,
         device="meta",  # replaced below
@@ -141,7 +144,7 @@ def inflate_standardised(module: Any, layer: Layer) -> nn.Module:
 @register_layer("timm.layers.std_conv.ScaledStdConv2d")
 def inflate_scaled_standardised(module: Any, layer: Layer) -> nn.Module:
     """As above; the gain stays a parameter."""
-    plain = inflate_convolution(_standardised(module, module.scale), layer)
+    plain = cast(nn.Conv3d, inflate_convolution(_standardised(module, module.scale), layer))
     if type(plain) not in (nn.Conv3d, DepthPaddedConv3d):
         raise _refuse_taps(layer)
     twin = _under_type(plain, GainConv3d)
