@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tomolift.inflation import Layer, check_inflation, inflate, plan_inflation, register_layer
+from tomolift.inflation import (
+    ACS,
+    Layer,
+    TwoPlusOne,
+    check_inflation,
+    inflate,
+    plan_inflation,
+    register_layer,
+)
 
 
 def stem() -> nn.Sequential:
@@ -16,6 +24,7 @@ def stem() -> nn.Sequential:
 NETWORKS: dict[str, nn.Sequential] = {
     "convolutions": nn.Sequential(*stem(), nn.Conv2d(4, 4, 3, 1, 2, dilation=2)),
     "even": nn.Sequential(nn.Conv2d(3, 4, 2)),
+    "even, padded": nn.Sequential(nn.Conv2d(3, 4, 2, padding=1)),
     "valid": nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)),
     "same": nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")),
     # no ReLU before it, and small windows: of values of which one is positive the maximum hides
@@ -42,11 +51,28 @@ OPTIONS: dict[str, dict[str, object]] = {
     "centre, no depth stride": {"strategy": "zero", "depth_stride": 1},
     "random": {"strategy": "random"},
 }
+OF_CONVOLUTIONS: dict[str, dict[str, object]] = {
+    "turned filters": {"strategy": ACS()},
+    "in the slice, then across": {"strategy": TwoPlusOne()},
+    "in the slice, then across, zeros": {"strategy": TwoPlusOne(), "depth_padding": "zeros"},
+}
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("net2d", NETWORKS.values(), ids=NETWORKS)
 def test_the_forecast_is_what_is_measured(net2d: nn.Module, options: dict[str, object]) -> None:
+    compare_with_measurement(net2d, options)
+
+
+@pytest.mark.parametrize("options", OF_CONVOLUTIONS.values(), ids=OF_CONVOLUTIONS)
+@pytest.mark.parametrize("name", ["convolutions", "even", "even, padded", "same"])
+def test_so_it_is_for_strategies_with_layers_of_their_own(
+    name: str, options: dict[str, object]
+) -> None:
+    compare_with_measurement(NETWORKS[name], options)
+
+
+def compare_with_measurement(net2d: nn.Module, options: dict[str, object]) -> None:
     forecast = plan_inflation(net2d, **options).forecast  # type: ignore[arg-type]
     net3d = inflate(net2d, **options)  # type: ignore[arg-type]
     report = check_inflation(net2d, net3d, depth=24, example=torch.zeros(1, 3, 12, 12))
@@ -86,3 +112,14 @@ def test_a_layer_of_a_foreign_type_is_not_judged(monkeypatch: pytest.MonkeyPatch
     plan = plan_inflation(nn.Sequential(nn.Conv2d(3, 4, 1), Foreign()))
     assert plan.forecast.unknown == ("1",)
     assert "not judged: '1', of foreign types; check_inflation measures them" in plan.summary()
+
+
+def test_turned_filters_and_filters_split_in_two_show_their_depth() -> None:
+    net2d = nn.Sequential(nn.Conv2d(3, 4, 2, padding=1))
+    (turned,) = plan_inflation(net2d, ACS()).layers
+    (split,) = plan_inflation(net2d, TwoPlusOne()).layers
+    assert turned.action == split.action == "inflated"
+    assert turned.depth is not None
+    assert split.depth is not None
+    assert (split.depth.kernel, split.depth.padding) == (2, (1, 1))
+    assert turned.depth.kernel == 2

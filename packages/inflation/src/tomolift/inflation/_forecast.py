@@ -13,7 +13,7 @@ from torch import nn
 
 from ._report import CONTRACTS, Contract
 from ._strategies import Center, Strategy, TapStrategy
-from .layers import DepthExactAvgPool3d
+from .layers import AcsConv3d, DepthExactAvgPool3d, TwoPlusOneConv3d
 
 _CONVOLUTIONS = (nn.Conv3d, nn.ConvTranspose3d)
 _POOLS = (nn.MaxPool3d, nn.AvgPool3d)
@@ -89,6 +89,11 @@ def forecast_layer(twin: nn.Module, strategy: Strategy) -> LayerForecast:
     """What a 3D layer keeps."""
     if not strategy.keeps_source and twin.state_dict():
         return LayerForecast(None, f"keeps nothing of the 2D network ({type(strategy).__name__})")
+    if isinstance(twin, AcsConv3d) and twin.kernel_size[0] > 1:
+        return LayerForecast(None, "turns filters around, out of the slice")
+    if isinstance(twin, TwoPlusOneConv3d):
+        across, replicates = twin.across, twin.depth_padding == "replicate"
+        return _mixing(across.kernel, across.padding, Center(), replicates=replicates)
     if isinstance(twin, _CONVOLUTIONS):
         return _convolution(twin, strategy)
     if isinstance(twin, _POOLS):
@@ -114,15 +119,23 @@ def _convolution(twin: nn.Conv3d | nn.ConvTranspose3d, strategy: Strategy) -> La
     transposed = isinstance(twin, nn.ConvTranspose3d)
     if taps == 1 and not (transposed and stride > 1):
         return LayerForecast("slicewise")
-    reason = f"mixes {taps} slices ({type(strategy).__name__})"
     own_pads = getattr(twin, "depth_pads", None) or getattr(twin, "depth_crop", None)
     pads = own_pads or _first(twin.padding, taps - 1)
     replicates = getattr(twin, "depth_padding", "zeros") == "replicate"
     if transposed:
         exact_ends = replicates or taps == stride
+        reason = f"mixes {taps} slices ({type(strategy).__name__})"
         return LayerForecast("constant_volume" if exact_ends else "interior_only", reason)
+    return _mixing(taps, pads, strategy, replicates=replicates)
+
+
+def _mixing(
+    taps: int, pads: tuple[int, int], strategy: Strategy, *, replicates: bool
+) -> LayerForecast:
+    """What a convolution of several taps in depth keeps."""
     if taps % 2 and pads[0] == pads[1] and _is_centre(strategy, taps):
         return LayerForecast("slicewise")
+    reason = f"mixes {taps} slices ({type(strategy).__name__})"
     if replicates or pads == (0, 0):
         return LayerForecast("constant_volume", reason)
     return LayerForecast("interior_only", f"{reason} and pads the ends with zeros")

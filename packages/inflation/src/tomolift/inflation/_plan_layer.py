@@ -10,6 +10,7 @@ from torch import nn
 from ._depth import DepthGeometry
 from ._forecast import LayerForecast, forecast_layer
 from ._rules import LayerRules
+from .layers import AcsConv3d, TwoPlusOneConv3d
 
 Action = Literal["inflated", "copied", "kept", "reset", "rewritten", "slicewise", "refused"]
 
@@ -130,7 +131,7 @@ def describe_depth(row: LayerPlan) -> str:
 def _action(module: nn.Module, twin: nn.Module, rules: LayerRules) -> Action:
     before = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     after = {name: tuple(value.shape) for name, value in twin.state_dict().items()}
-    if before != after:
+    if before != after or isinstance(twin, AcsConv3d):  # its flat filters are turned at each call
         return "inflated"
     if before and not rules.strategy.keeps_source:
         return "reset"
@@ -140,6 +141,8 @@ def _action(module: nn.Module, twin: nn.Module, rules: LayerRules) -> Action:
 
 
 def _depth(twin: nn.Module) -> DepthGeometry | None:
+    if isinstance(twin, TwoPlusOneConv3d):
+        return twin.across
     kernel, stride = getattr(twin, "kernel_size", None), getattr(twin, "stride", None)
     if kernel is None or stride is None:
         return None
