@@ -22,11 +22,21 @@ _SPATIAL = {2, 3, 4}
 _REDUCTIONS = dict.fromkeys(
     (
         *("mean", "sum", "prod", "std", "var", "median", "logsumexp", "cumsum"),
-        *("amax", "amin", "max", "min", "argmax", "argmin", "softmax", "log_softmax"),
-        *("select", "index_select", "narrow", "unbind", "flip"),
+        *("amax", "amin", "max", "min", "argmax", "argmin", "softmax", "log_softmax", "softmin"),
+        *("var_mean", "std_mean", "nansum", "nanmean", "nanmedian", "mode", "any", "all"),
+        *("count_nonzero", "aminmax", "cumprod", "cummax", "cummin", "logcumsumexp"),
+        *("sort", "argsort", "gather"),
+        *("select", "index_select", "narrow", "unbind", "flip", "squeeze", "unflatten"),
     ),
     0,
-) | dict.fromkeys(("norm", "roll", "chunk", "split", "tensor_split"), 1)
+) | dict.fromkeys(
+    (
+        *("norm", "vector_norm", "matrix_norm", "normalize", "roll", "quantile", "nanquantile"),
+        *("kthvalue", "topk", "diff", "repeat_interleave", "take_along_dim", "chunk", "split"),
+        *("tensor_split", "unsafe_chunk", "unsafe_split"),
+    ),
+    1,
+)
 _AXIS_ORDER = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "einsum")
 _PLANE = ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "fold", "unfold")
 _EVERYTHING = slice(None)
@@ -117,6 +127,7 @@ def _indexing(index: Any) -> str:
 
 def _axes(positional: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int]:
     """The axes that a call names, non-negative."""
-    value = positional[0] if positional else kwargs.get("dim", kwargs.get("axis"))
+    named = (kwargs[word] for word in ("dim", "dims", "axis") if word in kwargs)
+    value = positional[0] if positional else next(named, None)
     axes = value if isinstance(value, list | tuple) else (value,)
     return {axis % 5 for axis in axes if isinstance(axis, int) and not isinstance(axis, bool)}
