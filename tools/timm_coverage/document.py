@@ -31,11 +31,10 @@ def section(found: dict[str, Any]) -> str:
         "(`forward_features`)",
         "of a volume that repeats one slice, at every slice of the result against the 2D network, "
         "as",
-        f"max|3D - 2D| / max|2D|; exact is an error of at most {found['tolerance']:g}. A network "
-        "that is refused is tried again",
-        'with `on_unsupported="slicewise"`, and counted apart. "Rewritten" counts the modules '
-        "whose own",
-        "forward was rewritten for volumes.",
+        f"max|3D - 2D| / max|2D|; exact is an error of at most {found['tolerance']:g}. `inflate` "
+        "offers neither",
+        'slices in the batch nor a rewriting of forwards yet: their counts, "rewritten" among '
+        "them, can only be 0.",
         "",
         "| family | network | verdict | input (D, H, W) | features | error | rewritten | note |",
         "| --- | --- | --- | --- | --- | ---: | ---: | --- |",

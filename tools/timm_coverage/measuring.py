@@ -43,7 +43,7 @@ class Finding:
 
 
 def measure(net2d: nn.Module, *, seed: int) -> Finding:
-    """Convert by default rules; where that is refused, with the fallback; compare."""
+    """Convert by default rules, and compare."""
     slices = slices_for(net2d, seed=seed)
     side, depth = slices.shape[-1], DEPTH
     message = ""
