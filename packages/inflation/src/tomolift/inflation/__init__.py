@@ -7,6 +7,7 @@ from ._beyond_paper import Slicewise as Slicewise
 from ._beyond_paper import TwoPlusOne as TwoPlusOne
 from ._beyond_paper import ZeroSumNoise as ZeroSumNoise
 from ._check import check_inflation as check_inflation
+from ._deflate import deflate as deflate
 from ._depth import Layer as Layer
 from ._in_channels import adapt_in_channels as adapt_in_channels
 from ._inflate import inflate as inflate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -71,7 +71,7 @@ def convert(net2d: nn.Module, book: RuleBook, example: Tensor | None) -> Convert
 
 def replace_layers(net2d: nn.Module, book: RuleBook) -> Replaced:
     """Replace every layer of a copy that has a twin, and note those that have none."""
-    walk = _Walk(book)
+    walk = Walk(lambda module, name: inflate_layer(module, book.layer(name)))
     book.check_shared(net2d)
     net3d = walk.replace(copy_network(net2d), "")
     modules = dict(net2d.named_modules(remove_duplicate=False))
@@ -81,26 +81,30 @@ def replace_layers(net2d: nn.Module, book: RuleBook) -> Replaced:
     return Replaced(net3d, layers, walk.refusals)
 
 
-def refusal_of_all(refusals: Mapping[str, Exception]) -> UnsupportedLayerError:
+def refusal_of_all(refusals: Mapping[str, Exception], form: str = "3D") -> UnsupportedLayerError:
     """One error that names all of them; a single one as it is."""
     first, *others = refusals.values()
     if not others:
         return UnsupportedLayerError(str(first))
     reasons = "; ".join(str(each) for each in refusals.values())
-    return UnsupportedLayerError(f"{len(refusals)} layers have no 3D form: {reasons}")
+    return UnsupportedLayerError(f"{len(refusals)} layers have no {form} form: {reasons}")
 
 
-class _Walk:
-    """Keeps what it has replaced, so that shared modules stay shared."""
+class Walk:
+    """Replaces layers one by one, and keeps what it has replaced, so that they stay shared.
 
-    def __init__(self, book: RuleBook) -> None:
-        self._book = book
+    Args:
+        twin_of: given a layer and its name, its twin; None for a container.
+    """
+
+    def __init__(self, twin_of: Callable[[nn.Module, str], nn.Module | None]) -> None:
+        self._twin_of = twin_of
         self.layers: list[str] = []
         self.refusals: dict[str, UnsupportedLayerError] = {}
         self._replaced: dict[int, tuple[nn.Module, nn.Module]] = {}
 
     def replace(self, module: nn.Module, name: str) -> nn.Module:
-        """The 3D twin of `module`, which belongs to this walk and is changed."""
+        """The twin of `module`, which belongs to this walk and is changed."""
         if id(module) not in self._replaced:
             # the original is kept beside its twin, lest its id be given to another module
             self._replaced[id(module)] = (module, self._twin(module, name))
@@ -109,7 +113,7 @@ class _Walk:
     def _twin(self, module: nn.Module, name: str) -> nn.Module:
         """The twin of a layer, or a container with twins of its layers."""
         try:
-            twin = inflate_layer(module, self._book.layer(name))
+            twin = self._twin_of(module, name)
         except UnsupportedLayerError as refusal:
             self.refusals[name] = refusal
             twin = module

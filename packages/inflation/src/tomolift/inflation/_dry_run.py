@@ -38,7 +38,11 @@ def dry_run(
     bare_2d, bare_3d = without_storage(net2d), without_storage(net3d)
     tokens = TokenCounts(bare_2d, bare_3d)
     with torch.device("meta"), torch.no_grad():
-        slices, expected = _run_2d(bare_2d, example)
+        if example is None:
+            slices, expected = run_made_up(bare_2d, num_axes=2)
+        else:
+            slices = torch.empty_like(example, device="meta")
+            expected = bare_2d(slices)
         depth = slices.shape[2]
         volume = slices.unsqueeze(2).expand(-1, -1, depth, -1, -1).clone()
         names = {id(module): name for name, module in bare_3d.named_modules()}
@@ -60,7 +64,7 @@ def made_up_slices(net2d: nn.Module) -> Float[Tensor, "batch channel height widt
         InflationError: it accepts none.
     """
     with torch.device("meta"), torch.no_grad():
-        slices, _ = _run_2d(without_storage(net2d), None)
+        slices, _ = run_made_up(without_storage(net2d), num_axes=2)
     parameter = next(net2d.parameters(), torch.empty(0))
     return torch.zeros(slices.shape, dtype=slices.dtype, device=parameter.device)
 
@@ -81,21 +85,31 @@ def _bare(tensor: Tensor) -> Tensor:
     return nn.Parameter(bare, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
 
 
-def _run_2d(net: nn.Module, example: Tensor | None) -> tuple[Tensor, Any]:
-    if example is not None:
-        slices = torch.empty_like(example, device="meta")
-        return slices, net(slices)
+def run_made_up(net: nn.Module, *, num_axes: int) -> tuple[Tensor, Any]:
+    """An input on the meta device of the first size that a network without storage accepts.
+
+    Args:
+        net: the network.
+        num_axes: 2 for slices, 3 for volumes; all of one size.
+
+    Returns:
+        The input and what the network makes of it.
+
+    Raises:
+        InflationError: it accepts none.
+    """
     dtype = next((p.dtype for p in net.parameters() if p.is_floating_point()), None)
     failures = []
     for side in _SIDES:
-        slices = torch.empty(2, _in_channels(net), side, side, dtype=dtype)
+        sides = (side,) * num_axes
+        made_up = torch.empty(2, _in_channels(net), *sides, dtype=dtype, device="meta")
         try:
-            return slices, net(slices)
+            return made_up, net(made_up)
         except Exception as error:
             failures.append(error)
     raise InflationError(
-        f"the 2D network runs on no made-up input, such as {tuple(slices.shape)} "
-        f"({_first_line(failures[0])}): pass example=, a batch that it accepts"
+        f"the {num_axes}D network runs on no made-up input, such as {tuple(made_up.shape)} "
+        f"({first_line(failures[0])}): pass example=, a batch that it accepts"
     ) from failures[0]
 
 
@@ -111,6 +125,21 @@ def _in_channels(net: nn.Module) -> int:
 
 def _explain(error: Exception, names: dict[int, str]) -> InflationError:
     """Say which module failed, and on which line where its `forward` is the user's."""
+    module, named, where = locate(error, names)
+    kind = type(module).__name__
+    if type(module).__module__.startswith("torch."):
+        return ShapeMismatchError(
+            f"{named} ({kind}) does not accept its input in 3D ({first_line(error)}): inflate a "
+            "network without it, or register the module around it with @register_layer"
+        )
+    return UnsupportedFunctionError(
+        f"{named} ({kind}.forward{where}) only works in 2D ({first_line(error)}): write the "
+        "call for any rank, or register the module with @register_layer"
+    )
+
+
+def locate(error: Exception, names: dict[int, str]) -> tuple[object, str, str]:
+    """The module that failed, its name, and ", file:line" where its `forward` is the user's."""
     module, where, called = None, "", False
     for frame, line in _frames(error.__traceback__):
         candidate = frame.f_locals.get("self")
@@ -121,17 +150,7 @@ def _explain(error: Exception, names: dict[int, str]) -> InflationError:
         elif known or called:  # what nn.Module calls is the forward, whatever its arguments' names
             where, called = f", {Path(frame.f_code.co_filename).name}:{line}", False
     name = names.get(id(module))
-    named = repr(name) if name else "the network itself"
-    kind = type(module).__name__
-    if type(module).__module__.startswith("torch."):
-        return ShapeMismatchError(
-            f"{named} ({kind}) does not accept its input in 3D ({_first_line(error)}): inflate a "
-            "network without it, or register the module around it with @register_layer"
-        )
-    return UnsupportedFunctionError(
-        f"{named} ({kind}.forward{where}) only works in 2D ({_first_line(error)}): write the "
-        "call for any rank, or register the module with @register_layer"
-    )
+    return module, repr(name) if name else "the network itself", where
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[tuple[Any, int]]:
@@ -140,7 +159,8 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[Any, int]]:
         traceback = traceback.tb_next
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Its type and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
 
 

@@ -16,7 +16,7 @@ def inflate_batch_norm(module: nn.BatchNorm2d, layer: Layer) -> nn.Module:
     """
     if not layer.strategy.keeps_source:
         module.reset_parameters()
-    return _under_type(module, nn.BatchNorm3d)
+    return under_type(module, nn.BatchNorm3d)
 
 
 @register_layer(nn.InstanceNorm2d)
@@ -24,16 +24,16 @@ def inflate_instance_norm(module: nn.InstanceNorm2d, layer: Layer) -> nn.Module:
     """As BatchNorm; note that its statistics couple all slices (design fact F8)."""
     if not layer.strategy.keeps_source:
         module.reset_parameters()
-    return _under_type(module, nn.InstanceNorm3d)
+    return under_type(module, nn.InstanceNorm3d)
 
 
 @register_layer(nn.Dropout2d)
 def inflate_channel_dropout(module: nn.Dropout2d, layer: Layer) -> nn.Module:
     """A channel is dropped in all slices at once."""
-    return _under_type(module, nn.Dropout3d)
+    return under_type(module, nn.Dropout3d)
 
 
-def _under_type(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
+def under_type(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
     """The private copy's parameters, buffers and options under a type that differs in nothing but
     the rank it accepts; its constructor would only allocate what is thrown away.
     """

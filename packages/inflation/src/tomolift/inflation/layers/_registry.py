@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from .._depth import Layer
-from ._weight_norm import has_computed_weight, inflate_under_weight_norm
+from ._weight_norm import has_computed_weight, replace_under_weight_norm
 
 # Each function takes its own module type, which a mapping cannot express.
 InflateLayer = Callable[[Any, Layer], nn.Module]
@@ -68,8 +68,8 @@ def inflate_layer(module: nn.Module, layer: Layer) -> nn.Module | None:
     Raises:
         UnsupportedLayerError: the module is neither, named by its dotted name.
     """
-    if has_computed_weight(module) and _registered(_plain_type(module)):
-        return inflate_under_weight_norm(
+    if has_computed_weight(module) and _registered(plain_type(module)):
+        return replace_under_weight_norm(
             module, layer, lambda plain: _inflate_registered(plain, layer)
         )
     if _registered(type(module)) is None:
@@ -81,11 +81,11 @@ def inflate_layer(module: nn.Module, layer: Layer) -> nn.Module | None:
 
 
 def _inflate_registered(module: nn.Module, layer: Layer) -> nn.Module:
-    registered = cast(InflateLayer, _registered(_plain_type(module)))
+    registered = cast(InflateLayer, _registered(plain_type(module)))
     twin = registered(module, layer)
     if twin is module:
         return module
-    if _has_hooks(module):
+    if has_hooks(module):
         raise layer.refuse(
             f"{type(module).__name__} has hooks (weight_norm, spectral_norm or your own), which "
             "were written for slices",
@@ -98,16 +98,16 @@ def _registered(kind: type[nn.Module]) -> InflateLayer | None:
     return _REGISTRY.get(kind) or _REGISTRY.get(f"{kind.__module__}.{kind.__qualname__}")
 
 
-def _plain_type(module: nn.Module) -> type[nn.Module]:
+def plain_type(module: nn.Module) -> type[nn.Module]:
     """Its type, without the subclass that torch puts a parametrized module under."""
     return type(module).__bases__[0] if is_parametrized(module) else type(module)
 
 
 def _check_container(module: nn.Module, layer: Layer) -> None:
     """Pass only what computes nothing itself, or computes with its children in its `forward`."""
-    kind = type(module)
-    if isinstance(module, _CONTAINERS) or kind in _TOKEN_CONTAINERS:
+    if is_container(module):
         return
+    kind = type(module)
     cure = f"register it: @register_layer({kind.__name__}) with a function that returns its 3D twin"
     known = next((base for base in kind.__mro__ if base in _REGISTRY), None)
     if known is not None:
@@ -131,7 +131,27 @@ def _check_container(module: nn.Module, layer: Layer) -> None:
         )
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def is_container(module: nn.Module) -> bool:
+    """Whether a module is known to do nothing that depends on the rank but by its children."""
+    return isinstance(module, _CONTAINERS) or type(module) in _TOKEN_CONTAINERS
+
+
+def is_kept(module: nn.Module, layer: Layer) -> bool:
+    """Whether this package has a rule that leaves the layer as it is, since it suits any rank.
+
+    A rule of the user's may return the layer with other children or numbers, and does not count.
+
+    Raises:
+        UnsupportedLayerError: the rule refuses this one.
+    """
+    rule = _registered(plain_type(module))
+    if rule is None or not rule.__module__.startswith(__package__):
+        return False
+    return rule(module, layer) is module
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether anything is called before or behind its forward or backward."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks

@@ -23,8 +23,9 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from .._depth import Layer
 
-InflatePlain = Callable[[nn.Module], nn.Module]
+ReplacePlain = Callable[[nn.Module], nn.Module]
 _BY_HOOK = ("weight_g", "weight_v")
+_DEPTH_AXIS = 2
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,15 @@ def has_computed_weight(module: nn.Module) -> bool:
     return by_hook or is_parametrized(module)
 
 
-def inflate_under_weight_norm(
-    module: nn.Module, layer: Layer, inflate_plain: InflatePlain
+def replace_under_weight_norm(
+    module: nn.Module, layer: Layer, replace_plain: ReplacePlain
 ) -> nn.Module:
-    """What `inflate_plain` makes of the plain layer, with the norm put on again.
+    """What `replace_plain` makes of the plain layer, with the norm put on again.
 
     Args:
         module: a private copy of a layer, for which `has_computed_weight`.
         layer: where it stands.
-        inflate_plain: inflates a layer with a plain weight.
+        replace_plain: inflates or deflates a layer with a plain weight.
 
     Raises:
         UnsupportedLayerError: the weight is computed in another way, and the layer is no one that
@@ -60,9 +61,15 @@ def inflate_under_weight_norm(
     """
     parts = _parts(module)
     if parts is None:
-        return _kept(module, layer, inflate_plain)
-    twin = inflate_plain(_plain(module))
-    shift = 1 if parts.dim in (2, 3) and _weight(twin).ndim > parts.direction.ndim else 0
+        return _kept(module, layer, replace_plain)
+    twin = replace_plain(_plain(module))
+    more_axes = _weight(twin).ndim - parts.direction.ndim
+    if more_axes < 0 and parts.dim == _DEPTH_AXIS:
+        raise layer.refuse(
+            "weight_norm with a length for each depth tap has no 2D form",
+            "take it off before deflating (torch.nn.utils.parametrize.remove_parametrizations)",
+        )
+    shift = more_axes if parts.dim >= _DEPTH_AXIS else 0
     put_on = _put_on_hook if parts.by_hook else _put_on_parametrization
     length, direction = put_on(twin, parts.dim + shift)
     if layer.strategy.keeps_source and direction.shape == parts.direction.shape:
@@ -113,14 +120,14 @@ def _plain(module: nn.Module) -> nn.Module:
     return plain
 
 
-def _kept(module: nn.Module, layer: Layer, inflate_plain: InflatePlain) -> nn.Module:
+def _kept(module: nn.Module, layer: Layer, replace_plain: ReplacePlain) -> nn.Module:
     """A layer whose twin is itself computes its weight for a volume as for a slice."""
-    if layer.strategy.keeps_source and inflate_plain(module) is module:
+    if layer.strategy.keeps_source and replace_plain(module) is module:
         return module
     raise layer.refuse(
         f"{type(module).__name__} has a weight computed by {', '.join(_rules(module))}, which "
         "gives something else for a filter with depth taps",
-        "take it off before inflating (torch.nn.utils.parametrize.remove_parametrizations, or "
+        "take it off before (torch.nn.utils.parametrize.remove_parametrizations, or "
         "remove_spectral_norm)",
     )
 
